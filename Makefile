@@ -1,0 +1,49 @@
+# Two commands matter: `make demo` and `make test`. Both build .venv first, from a fresh clone, with pinned versions.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CODE := gossipfl topology nodes sims bench tests
+DEMO ?=
+
+.PHONY: help setup demo test lint fuzz bench soak clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## create .venv with gossipfl in it
+
+demo: setup ## eight real daemons learn together (DEMO="--kill 2 --html report.html" passes options)
+	$(BIN)/gossipfl demo $(DEMO)
+
+test: lint ## every check
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev ## style, types, and the floors between packages
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fuzz: $(VENV)/.installed-dev ## a million malformed frames (FUZZ="--frames N --seed S")
+	$(BIN)/python tests/fuzz/fuzz_frames.py $(FUZZ)
+
+bench: $(VENV)/.installed-dev ## the figures that the README and the docs claim
+	$(BIN)/python -m bench
+
+soak: $(VENV)/.installed-dev ## many seeds of the simulated mesh under faults
+	$(BIN)/python -m pytest tests/sims -m soak
+
+clean: ## remove what was built
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+$(VENV)/.installed: pyproject.toml constraints.txt setup.sh
+	@PYTHON="$(PYTHON)" sh setup.sh $(VENV)
+	@echo "installing gossipfl and what it needs into $(VENV), about a minute …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@echo "installing torch and what the checks need, about a minute …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,torch,dev]'
+	@touch $@

@@ -1,0 +1,1 @@
+"""Benchmarks: the figures that the README and the docs claim, measured in one run and side by side."""

@@ -1,0 +1,30 @@
+"""`make bench`, or `python -m bench [NAME …]`: run the benchmarks, or those named."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+BENCHMARKS = {
+    "startup": "how fast the command line answers, and what an idle daemon weighs",
+    "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
+    "isolation": "training in a process or in a thread: delay of the event loop",
+    "digits": "eight daemons with two classes each, undisturbed and with kill -9",
+    "mnist10": "ten daemons on MNIST shards to 0.90, beside other systems",
+}
+
+
+def main() -> int:
+    names = sys.argv[1:] or list(BENCHMARKS)
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"bench: no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    for name in names:
+        print(f"\n== {name}: {BENCHMARKS[name]}", flush=True)
+        importlib.import_module(f"bench.{name}").main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

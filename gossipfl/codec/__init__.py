@@ -1,0 +1,1 @@
+"""Codecs: vectors to bytes and back, one algorithm per file."""

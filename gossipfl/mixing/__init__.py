@@ -1,0 +1,1 @@
+"""Mixing: with what coefficients models are put together, one rule per file."""

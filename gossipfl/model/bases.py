@@ -1,0 +1,70 @@
+"""Bases: the few vectors against which deltas are measured, named by their content.
+
+A base's name is the hash of its bytes, so two peers that hold the same name hold the same vector, whatever was lost,
+duplicated or reordered on the way, and a peer can't pass off one vector as another. Memory is bounded: the node's own
+base, and the last two that others used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from gossipfl.errors import RemoteError
+from gossipfl.model.schema import FINGERPRINT_BYTES, MAX_COORDINATE, Vector
+
+MAX_HELD = 3
+"""The own base, the base of a healing partition, and one more."""
+
+
+def name_of(vector: Vector) -> bytes:
+    """The 16-byte name of a base: BLAKE2b of its float32 little-endian bytes."""
+    return hashlib.blake2b(vector.astype("<f4", copy=False).data, digest_size=FINGERPRINT_BYTES).digest()
+
+
+class Bases:
+    """The bases that one node holds, each of shape (d,). `own` names the one that it publishes against."""
+
+    def __init__(self, vector: Vector) -> None:
+        self.own = name_of(vector)
+        self._held = {self.own: _frozen(vector)}
+
+    def __contains__(self, name: bytes) -> bool:
+        return name in self._held
+
+    def __getitem__(self, name: bytes) -> Vector:
+        return self._held[name]
+
+    def adopt(self, name: bytes) -> None:
+        """Publish against the held base `name` from now on."""
+        self._held[name] = self._held.pop(name)
+        self.own = name
+
+    def hold(self, vector: Vector) -> bytes:
+        """Hold a vector as a base, and return its name. The oldest but the own one makes room."""
+        name = name_of(vector)
+        self._held[name] = _frozen(vector)
+        while len(self._held) > MAX_HELD:
+            del self._held[next(held for held in self._held if held != self.own)]
+        return name
+
+
+def parse(raw: bytes, size: int) -> Vector:
+    """The vector that a peer sent as a base, shape (size,).
+
+    Raises:
+        RemoteError: not `size` float32, or a coordinate that is not finite or beyond ±1e9.
+    """
+    if len(raw) != 4 * size:
+        raise RemoteError(f"base of {len(raw)} bytes; expected {4 * size}")
+    vector = np.frombuffer(raw, dtype="<f4").astype(np.float32)
+    if not (np.abs(vector) <= MAX_COORDINATE).all():  # NaN fails this too
+        raise RemoteError(f"base has a coordinate that is not within ±{MAX_COORDINATE:g}")
+    return vector
+
+
+def _frozen(vector: Vector) -> Vector:
+    copy = vector.copy()
+    copy.flags.writeable = False
+    return copy

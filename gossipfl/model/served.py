@@ -1,0 +1,31 @@
+"""The served model: a moving average of the node's own post-merge models. Train from x, serve from the average.
+
+Between two merges a node with a skewed shard forgets what it can't see; the average doesn't. Polynomial-decay averaging
+(Shamir, Zhang 2013): x̄ ← x̄ + c·(x − x̄) with c = (γ + 1) / (t + γ) at the t-th model, which forgets the beginning,
+bounded below so that the average follows a model that keeps moving. No bytes, no communication.
+"""
+
+from __future__ import annotations
+
+from gossipfl.model.schema import Vector
+
+GAMMA = 3.0
+SLOWEST = 0.1
+"""The least weight of the newest model: a memory of about ten publish intervals."""
+
+
+class Served:
+    """x̄, shape (d,), and how many models went into it."""
+
+    def __init__(self, x: Vector) -> None:
+        self.restart(x)
+
+    def restart(self, x: Vector) -> None:
+        """Forget the past: the average is `x`."""
+        self.x = x.copy()
+        self._count = 0
+
+    def add(self, x: Vector) -> None:
+        """Take in the model at the end of a publish interval."""
+        self._count += 1
+        self.x += max(SLOWEST, min(1.0, (GAMMA + 1) / (self._count + GAMMA))) * (x - self.x)

@@ -1,0 +1,148 @@
+"""The seam: what can happen to a peer, and what a peer can want.
+
+`Peer.handle(event, now)` takes one Event and returns Effects. The driver, one in the daemon and one in the simulator,
+turns the world into events and carries out the effects; it never looks inside a frame or a timer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from gossipfl.model.schema import Vector
+
+
+class Started(Struct, frozen=True, gc=False):
+    """The node runs; the first event."""
+
+
+class Connected(Struct, frozen=True, gc=False):
+    """There is a link to `peer`: sends to it may arrive from now on."""
+
+    peer: str
+
+
+class Disconnected(Struct, frozen=True, gc=False):
+    """The link to `peer` is gone."""
+
+    peer: str
+
+
+class DialFailed(Struct, frozen=True, gc=False):
+    """A Dial of `peer` came to nothing; there may be a link that came the other way meanwhile."""
+
+    peer: str
+
+
+class Received(Struct, frozen=True, gc=False):
+    """A frame body came from `peer`, exactly as the network delivered it."""
+
+    peer: str
+    body: bytes
+
+
+class Trained(Struct, frozen=True):
+    """Local training ended: `delta` is its result minus the vector that it started from, after `steps` steps."""
+
+    training: int
+    delta: Vector
+    steps: int
+
+
+class TrainingFailed(Struct, frozen=True, gc=False):
+    """Local training broke; the peer goes on with what it has."""
+
+    training: int
+    reason: str
+
+
+class TimerFired(Struct, frozen=True, gc=False):
+    """The timer that SetTimer handed out is due."""
+
+    timer: Any
+
+
+class Stopping(Struct, frozen=True, gc=False):
+    """The node is about to leave; the last event."""
+
+
+Event: TypeAlias = (
+    Started | Connected | Disconnected | DialFailed | Received | Trained | TrainingFailed | TimerFired | Stopping
+)
+
+
+class Send(Struct, frozen=True, gc=False):
+    """Send the frame `body` to each of `to`. With `supersedes`, an earlier such frame still queued is obsolete."""
+
+    to: tuple[str, ...]
+    body: bytes
+    supersedes: bool = False
+
+
+class Dial(Struct, frozen=True, gc=False):
+    """Make a link to `peer`, trying every address. DialFailed follows if none answers."""
+
+    peer: str
+    addresses: tuple[str, ...]
+
+
+class Disconnect(Struct, frozen=True, gc=False):
+    """Cut the link to `peer`."""
+
+    peer: str
+    reason: str
+
+
+class SetTimer(Struct, frozen=True, gc=False):
+    """Hand `timer` back in `delay` seconds; a timer that equals a pending one replaces it."""
+
+    timer: Any
+    delay: float
+
+
+class Train(Struct, frozen=True):
+    """Train on local data for `steps` steps from the full vector `start`; answer with Trained or TrainingFailed."""
+
+    training: int
+    start: Vector
+    steps: int
+
+
+class Joined(Struct, frozen=True, gc=False):
+    """The node begins to learn: `sources` are the peers whose snapshots it took up, none at a cold start."""
+
+    sources: tuple[str, ...]
+
+
+class Published(Struct, frozen=True, gc=False):
+    """A version of the model went out."""
+
+    seq: int
+    to: tuple[str, ...]
+    size: int
+
+
+class Merged(Struct, frozen=True, gc=False):
+    """A peer's version was mixed in with `weight`; `staleness` in gossip intervals."""
+
+    peer: str
+    staleness: float
+    weight: float
+
+
+class Refused(Struct, frozen=True, gc=False):
+    """Something from `peer` was refused, and changed nothing."""
+
+    peer: str
+    reason: str
+
+
+class Failed(Struct, frozen=True, gc=False):
+    """Something local went wrong; the node goes on."""
+
+    reason: str
+
+
+Report: TypeAlias = Joined | Published | Merged | Refused | Failed
+Effect: TypeAlias = Send | Dial | Disconnect | SetTimer | Train | Report

@@ -1,0 +1,40 @@
+"""Pace: running means of a node's own progress and publish rate.
+
+Progress per publish interval is the unit of staleness; the publish rate goes into the Metropolis coefficient. Knows
+neither models nor peers.
+"""
+
+from __future__ import annotations
+
+from gossipfl.protocol.settings import Settings
+from gossipfl.wire.messages import MAX_RATE
+
+SMOOTHING = 0.2
+"""A memory of about five intervals."""
+MIN_RATE = 1e-9
+
+
+class Pace:
+    """Starts from what the settings promise."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.progress = float(settings.steps)
+        """H̄: by how much the age grows in a publish interval, at least 1."""
+        self.period = settings.interval
+        """Seconds between two publishes."""
+        self._at, self._age = 0.0, 0.0
+
+    def begin(self, now: float, age: float) -> None:
+        """Learning begins, at `age`."""
+        self._at, self._age = now, age
+
+    def publish(self, now: float, age: float) -> None:
+        """A model of `age` is published."""
+        if now > self._at:
+            self.period += SMOOTHING * (now - self._at - self.period)
+        self.progress = max(1.0, self.progress + SMOOTHING * (max(0.0, age - self._age) - self.progress))
+        self._at, self._age = now, age
+
+    def rate(self, reach: float) -> float:
+        """q: publishes per second to a neighbour that `reach` of them go to."""
+        return min(MAX_RATE, max(MIN_RATE, reach / self.period))

@@ -1,0 +1,54 @@
+"""The knobs of the protocol: what each means, which way to turn it, and what that costs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gossipfl.errors import LocalError
+from gossipfl.mixing.staleness import STRATEGIES
+from gossipfl_topology import TOPOLOGIES
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """How one peer gossips. Defaults suit a LAN of small devices.
+
+    Raises:
+        LocalError: a value out of its range; the message names it and what is allowed.
+    """
+
+    mesh: Annotated[str, Meta(description="The mesh's name; peers of another name are refused.")] = "gossipfl"
+    interval: Annotated[
+        float,
+        Meta(description="Seconds between two publishes, ±10 %. Shorter learns sooner and costs bytes in proportion."),
+    ] = 1.0
+    topology: Annotated[
+        str, Meta(description="Who gets a publish: random (fan-out fresh peers each time), ring, or complete.")
+    ] = "random"
+    fanout: Annotated[
+        int, Meta(description="Recipients of a publish with random. More mixes faster and costs bytes in proportion.")
+    ] = 3
+    steps: Annotated[
+        int,
+        Meta(
+            description="Local steps per publish; by default what suits the task. More learns more per byte, until"
+            " skewed shards drift apart."
+        ),
+    ] = 20
+    staleness: Annotated[
+        str, Meta(description="What an update of a less advanced model counts: hinge, const, poly, or drop.")
+    ] = "hinge"
+
+    def __post_init__(self) -> None:
+        _check("mesh", self.mesh, 0 < len(self.mesh) <= 64, "1 to 64 characters")
+        _check("interval", self.interval, 0.05 <= self.interval <= 86_400, "0.05 to 86400 seconds")
+        _check("topology", self.topology, self.topology in TOPOLOGIES, f"one of {', '.join(TOPOLOGIES)}")
+        _check("fanout", self.fanout, 1 <= self.fanout <= 32, "1 to 32")
+        _check("steps", self.steps, 1 <= self.steps <= 100_000, "1 to 100000")
+        _check("staleness", self.staleness, self.staleness in STRATEGIES, f"one of {', '.join(STRATEGIES)}")
+
+
+def _check(key: str, value: object, ok: bool, allowed: str) -> None:  # noqa: FBT001
+    if not ok:
+        raise LocalError(f"{key} = {value!r}: allowed is {allowed}")

@@ -1,0 +1,1 @@
+"""Tasks: what a node learns; the interface, the built-in ones, and the PyTorch adapter."""

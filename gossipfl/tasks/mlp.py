@@ -1,0 +1,142 @@
+"""A multilayer perceptron in numpy, trained by plain SGD on the softmax cross-entropy: a task without torch.
+
+With no hidden layer it is softmax regression. Knows arrays; not where they came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from gossipfl.errors import LocalError
+from gossipfl.model.schema import Schema, Tensor, Vector
+from gossipfl.tasks.task import DEFAULT_STEPS, Progress
+
+Inputs = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+class MLP:
+    """Classify rows of `x`, shape (n, features), into `classes` classes.
+
+    Args:
+        x: training inputs, float32, shape (n, features), n ≥ 1.
+        y: their labels in [0, classes), shape (n,).
+        x_test: held-out inputs, shape (m, features).
+        y_test: their labels, shape (m,).
+        classes: number of classes; not taken from `y`, which may be skewed.
+        hidden: widths of the hidden ReLU layers; () is softmax regression.
+        lr: learning rate η.
+        batch: rows per step, drawn with replacement.
+        steps: local steps per publish that suit this data.
+        seed: of the initial weights, U(±1/√fan_in); equal on all nodes.
+
+    Raises:
+        LocalError: arrays that don't fit each other, or labels out of range.
+    """
+
+    def __init__(
+        self,
+        x: Inputs,
+        y: Labels,
+        x_test: Inputs,
+        y_test: Labels,
+        *,
+        classes: int,
+        hidden: Sequence[int] = (),
+        lr: float = 0.1,
+        batch: int = 32,
+        steps: int = DEFAULT_STEPS,
+        seed: int = 0,
+    ) -> None:
+        for name, inputs, labels in (("train", x, y), ("test", x_test, y_test)):
+            if inputs.ndim != 2 or labels.shape != inputs.shape[:1] or not len(inputs):
+                raise LocalError(f"{name} data: inputs of shape {inputs.shape} and labels of shape {labels.shape}")
+            if labels.min() < 0 or labels.max() >= classes:
+                raise LocalError(
+                    f"{name} data: labels {labels.min()} to {labels.max()}; allowed are 0 to {classes - 1}"
+                )
+        if x.shape[1] != x_test.shape[1]:
+            raise LocalError(f"test data: rows of {x_test.shape[1]} features; training rows have {x.shape[1]}")
+        self._x, self._y, self._x_test, self._y_test = x, y, x_test, y_test
+        self._lr, self._batch, self._seed = np.float32(lr), batch, seed
+        self.steps = steps
+        self._widths = (x.shape[1], *hidden, classes)
+        self.schema = Schema(
+            tensor
+            for layer, (fan_in, fan_out) in enumerate(pairwise(self._widths))
+            for tensor in (Tensor(f"{layer}.weight", (fan_in, fan_out)), Tensor(f"{layer}.bias", (fan_out,)))
+        )
+
+    def initial(self) -> Vector:
+        """Weights and biases from U(±1/√fan_in)."""
+        rng = np.random.default_rng(self._seed)
+        vector = np.empty(self.schema.size, dtype=np.float32)
+        for weight, bias in self._layers(vector):
+            bound = weight.shape[0] ** -0.5
+            weight[:] = rng.uniform(-bound, bound, weight.shape)
+            bias[:] = rng.uniform(-bound, bound, bias.shape)
+        return vector
+
+    def train(self, vector: Vector, steps: int, rng: np.random.Generator) -> Progress:
+        """`steps` steps of minibatch SGD, in place."""
+        layers = list(self._layers(vector))
+        total = 0.0
+        for _ in range(steps):
+            rows = rng.integers(len(self._x), size=self._batch)
+            total += self._step(layers, self._x[rows], self._y[rows])
+        return Progress(steps, steps * self._batch, total / steps)
+
+    def evaluate(self, vector: Vector) -> dict[str, float]:
+        """Accuracy and mean cross-entropy on the held-out set."""
+        probabilities = self.predict(vector, self._x_test)
+        of_label = probabilities[np.arange(len(self._y_test)), self._y_test]
+        return {
+            "accuracy": float((probabilities.argmax(axis=1) == self._y_test).mean()),
+            "loss": float(-np.log(np.maximum(of_label, 1e-12)).mean()),
+        }
+
+    def predict(self, vector: Vector, inputs: Inputs) -> Inputs:
+        """Class probabilities, shape (n, classes)."""
+        a = inputs
+        *hidden, (weight, bias) = self._layers(vector)
+        for hidden_weight, hidden_bias in hidden:
+            a = np.maximum(a @ hidden_weight + hidden_bias, 0)
+        return _softmax(a @ weight + bias)
+
+    def _step(self, layers: list[tuple[Inputs, Inputs]], x: Inputs, y: Labels) -> float:
+        activations = [x]
+        for weight, bias in layers[:-1]:
+            activations.append(np.maximum(activations[-1] @ weight + bias, 0))
+        weight, bias = layers[-1]
+        p = _softmax(activations[-1] @ weight + bias)
+        rows = np.arange(len(y))
+        loss = float(-np.log(np.maximum(p[rows, y], 1e-12)).mean())
+        p[rows, y] -= 1
+        gradient = p / np.float32(len(y))
+        for layer, a in zip(reversed(layers), reversed(activations), strict=True):
+            weight, bias = layer
+            below = gradient @ weight.T if a is not x else None
+            np.subtract(weight, self._lr * (a.T @ gradient), out=weight)
+            np.subtract(bias, self._lr * gradient.sum(axis=0), out=bias)
+            if below is not None:
+                gradient = below * (a > 0)
+        return loss
+
+    def _layers(self, vector: Vector) -> Iterator[tuple[Inputs, Inputs]]:
+        """Views of `vector`: weight (fan_in, fan_out) and bias (fan_out,) of each layer."""
+        start = 0
+        for fan_in, fan_out in pairwise(self._widths):
+            split, end = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
+            yield vector[start:split].reshape(fan_in, fan_out), vector[split:end]
+            start = end
+
+
+def _softmax(logits: Inputs) -> Inputs:
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return logits

@@ -1,0 +1,69 @@
+"""What a user writes: a task, and the factory that makes one for a node.
+
+    def factory(node: Node) -> Task: ...
+
+A task owns the data and the learning; it never sees peers, messages or time. The vector that it is given is one flat
+float32 array laid out by its schema. `train` changes that array in place; the caller owns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+
+from gossipfl.model.schema import Schema, Vector
+
+
+class Node(Struct, frozen=True):
+    """Which node a task is made for.
+
+    `index` of `count` tells shards of a shared data set apart; a real device has its own data and is 0 of 1. `seed` is
+    the same on all nodes of a run: what must be equal everywhere, as the initial vector should be, is drawn from it.
+    """
+
+    index: int = 0
+    count: int = 1
+    seed: int = 0
+    data: Path | None = None
+
+
+class Progress(Struct, frozen=True):
+    """What a call of `train` did: steps taken, samples seen, and the mean loss over them."""
+
+    steps: int
+    samples: int
+    loss: float
+
+
+DEFAULT_STEPS = 20
+"""Local steps per publish of a task that does not say: few, so that skewed shards don't drift apart."""
+
+
+class Task(Protocol):
+    """What a node learns. An attribute `steps`, if there is one, says how many local steps per publish suit it."""
+
+    schema: Schema
+
+    def initial(self) -> Vector:
+        """The vector to begin with, shape (schema.size,)."""
+        ...
+
+    def train(self, vector: Vector, steps: int, rng: np.random.Generator) -> Progress:
+        """Train `vector`, shape (schema.size,), in place for `steps` steps on local data, with `rng` for sampling."""
+        ...
+
+    def evaluate(self, vector: Vector) -> dict[str, float]:
+        """Metrics of `vector` on held-out data: `accuracy` in [0, 1], or whatever the task is judged by."""
+        ...
+
+    def predict(self, vector: Vector, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Outputs for `inputs`, shape (n, …), one row each."""
+        ...
+
+
+Factory: TypeAlias = Callable[[Node], Task]

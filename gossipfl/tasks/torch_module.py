@@ -1,0 +1,138 @@
+"""PyTorch adapter: any module, loss and data set as a task. The only module here that imports torch.
+
+The module's parameters and floating buffers are made views into the flat vector that it is given, so training writes
+straight into it: an exchange copies the model nowhere in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset, default_collate
+
+from gossipfl.errors import LocalError
+from gossipfl.model.schema import Schema, Tensor, Vector
+from gossipfl.tasks.task import DEFAULT_STEPS, Progress
+
+Example: TypeAlias = tuple[torch.Tensor, torch.Tensor]
+Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+OptimizerFactory: TypeAlias = Callable[[Iterable[torch.nn.Parameter]], torch.optim.Optimizer]
+EVALUATION_BATCH = 512
+
+
+class TorchTask:
+    """Train `module` on `dataset` to lower `loss(outputs, targets)`.
+
+    Args:
+        module: its float32 parameters and buffers are the model; make it from the same seed on all nodes, or let the
+            nodes take up one of their initial vectors when they meet.
+        loss: mean loss of a batch, as `torch.nn.functional.cross_entropy`.
+        dataset: map-style, of (input, target) pairs; this device's own data.
+        test: held-out data for `evaluate`; `dataset` itself if None.
+        lr: learning rate of plain SGD, unless `optimizer` is given.
+        batch: examples per step, drawn with replacement.
+        optimizer: makes another optimizer from the parameters; its state stays on the device.
+        personal: prefixes of parameter names that never leave the device, as ("head.",).
+        steps: local steps per publish that suit this data.
+
+    Raises:
+        LocalError: a parameter that is not float32, or a prefix that fits no parameter.
+    """
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        loss: Loss,
+        dataset: Dataset[Example],
+        *,
+        test: Dataset[Example] | None = None,
+        lr: float = 0.1,
+        batch: int = 32,
+        optimizer: OptimizerFactory | None = None,
+        personal: tuple[str, ...] = (),
+        steps: int = DEFAULT_STEPS,
+    ) -> None:
+        self.steps = steps
+        self._module, self._loss, self._batch = module, loss, batch
+        self._dataset, self._test = dataset, dataset if test is None else test
+        self._tensors: dict[str, torch.Tensor] = dict(module.named_parameters())
+        self._tensors.update((name, buffer) for name, buffer in module.named_buffers() if buffer.is_floating_point())
+        for name, tensor in self._tensors.items():
+            if tensor.dtype != torch.float32:
+                raise LocalError(
+                    f"torch task: {name} is {tensor.dtype}; gossipfl exchanges float32: use module.float()"
+                )
+        for prefix in personal:
+            if not any(name.startswith(prefix) for name in self._tensors):
+                raise LocalError(f"torch task: personal prefix {prefix!r} fits none of {', '.join(self._tensors)}")
+        self.schema = Schema(
+            Tensor(name, tuple(tensor.shape), any(name.startswith(prefix) for prefix in personal))
+            for name, tensor in self._tensors.items()
+        )
+        self._initial = np.concatenate([t.detach().cpu().numpy().ravel() for t in self._tensors.values()])
+        self._bound: Vector | None = None
+        self._optimizer = (optimizer or (lambda parameters: torch.optim.SGD(parameters, lr=lr)))(module.parameters())
+
+    def initial(self) -> Vector:
+        """The module's values when the task was made, shape (schema.size,)."""
+        return self._initial.copy()
+
+    def train(self, vector: Vector, steps: int, rng: np.random.Generator) -> Progress:
+        """`steps` optimizer steps, in place."""
+        self._bind(vector)
+        self._module.train()
+        total = 0.0
+        for _ in range(steps):
+            rows = rng.integers(len(self._dataset), size=self._batch)  # type: ignore[arg-type]
+            inputs, targets = self._examples(self._dataset, rows)
+            self._optimizer.zero_grad()
+            loss = self._loss(self._module(inputs), targets)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            total += float(loss.detach())
+        return Progress(steps, steps * self._batch, total / steps)
+
+    @torch.no_grad()
+    def evaluate(self, vector: Vector) -> dict[str, float]:
+        """Mean `loss` on the held-out data, and `accuracy` where the targets are class numbers."""
+        self._bind(vector)
+        self._module.eval()
+        count = len(self._test)  # type: ignore[arg-type]
+        total, correct, classes = 0.0, 0, False
+        for start in range(0, count, EVALUATION_BATCH):
+            rows = np.arange(start, min(start + EVALUATION_BATCH, count))
+            inputs, targets = self._examples(self._test, rows)
+            outputs = self._module(inputs)
+            total += float(self._loss(outputs, targets)) * len(rows)
+            classes = not targets.is_floating_point() and outputs.ndim == targets.ndim + 1
+            if classes:
+                correct += int((outputs.argmax(dim=1) == targets).sum())
+        metrics = {"loss": total / count}
+        return {"accuracy": correct / count, **metrics} if classes else metrics
+
+    @torch.no_grad()
+    def predict(self, vector: Vector, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """The module's outputs for `inputs`, shape (n, …)."""
+        self._bind(vector)
+        self._module.eval()
+        outputs: npt.NDArray[np.float32] = self._module(torch.from_numpy(inputs)).numpy()
+        return outputs
+
+    def _bind(self, vector: Vector) -> None:
+        """Make the module's tensors views into `vector`."""
+        if vector is self._bound:
+            return
+        self.schema.check(vector)
+        flat = torch.from_numpy(vector if vector.flags.writeable else vector.copy())
+        for tensor, where in zip(self._tensors.values(), self.schema.slices().values(), strict=True):
+            tensor.data = flat[where].view(tensor.shape)
+        self._bound = vector
+
+    @staticmethod
+    def _examples(dataset: Dataset[Example], rows: npt.NDArray[np.int64]) -> Example:
+        batch: Example = default_collate([dataset[int(row)] for row in rows])
+        return batch

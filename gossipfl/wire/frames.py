@@ -1,0 +1,87 @@
+"""Frames: how one message lies on a byte stream, and how a stream is cut into messages again.
+
+    stream = (length:u32 body)*      length 0 is a keep-alive
+    body   = magic:2 version:u8 crc32:u32 message
+
+Owns lengths, the version byte and the checksum. Knows no socket (like h11: bytes in, bodies out) and no message.
+Memory is bounded before it is allocated: a length over the limit is refused as soon as its four bytes are there.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+from gossipfl.errors import LocalError, RemoteError
+
+PROTOCOL_VERSION = 1
+MAGIC = b"gf"
+KEEP_ALIVE = b"\0\0\0\0"
+_LENGTH = struct.Struct(">I")
+_HEADER = struct.Struct(">2sBI")
+OVERHEAD = _HEADER.size
+"""Bytes that a body has beside its message."""
+
+
+def wrap(message: bytes) -> bytes:
+    """The body that carries `message`."""
+    return _HEADER.pack(MAGIC, PROTOCOL_VERSION, zlib.crc32(message)) + message
+
+
+def unwrap(body: bytes) -> memoryview:
+    """The message in a body, as a view into it.
+
+    Raises:
+        RemoteError: the body is too short, is not ours, speaks another protocol version, or is damaged.
+    """
+    if len(body) < OVERHEAD:
+        raise RemoteError(f"frame of {len(body)} bytes is shorter than its header")
+    magic, version, checksum = _HEADER.unpack_from(body)
+    if magic != MAGIC:
+        raise RemoteError(f"frame does not start with {MAGIC!r}")
+    if version != PROTOCOL_VERSION:
+        raise RemoteError(f"frame of protocol version {version}; this node speaks {PROTOCOL_VERSION}")
+    message = memoryview(body)[OVERHEAD:]
+    if zlib.crc32(message) != checksum:
+        raise RemoteError("frame is damaged: checksum differs")
+    return message
+
+
+def frame(body: bytes) -> bytes:
+    """`body` with its length in front, ready for a byte stream."""
+    if not body:
+        raise LocalError("frame: an empty body is a keep-alive; send KEEP_ALIVE")
+    return _LENGTH.pack(len(body)) + body
+
+
+class FrameDecoder:
+    """Cuts a byte stream into bodies. Holds at most one unfinished body of `max_body` bytes.
+
+    Args:
+        max_body: the largest body, in bytes, that this stream may carry.
+    """
+
+    def __init__(self, max_body: int) -> None:
+        self._max_body = max_body
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The bodies that `data` completes, oldest first; keep-alives are swallowed.
+
+        Raises:
+            RemoteError: a length over `max_body`. The stream can't be read on: close it.
+        """
+        self._buffer += data
+        bodies, start = [], 0
+        while len(self._buffer) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
+            if length > self._max_body:
+                raise RemoteError(f"frame of {length} bytes; at most {self._max_body} are allowed")
+            end = start + _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            if length:
+                bodies.append(bytes(memoryview(self._buffer)[start + _LENGTH.size : end]))
+            start = end
+        del self._buffer[:start]
+        return bodies

@@ -1,0 +1,161 @@
+"""Messages: what peers say to each other, and the total function from bytes to messages.
+
+Owns the vocabulary of the protocol and every limit on it. `decode` returns a message whose fields have the right types,
+lengths and ranges, or raises RemoteError; nothing else leaves it. Whether a message fits *this* node (its schema, its
+bases, what it has seen) is the peer's to judge, not ours.
+
+A message is a MessagePack array: first its number, then its fields in order. `msgpack` bounds every length before it
+allocates; `msgspec` then checks types and ranges.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, TypeAlias
+
+import msgpack
+import msgspec
+from msgspec import Meta, Struct
+
+from gossipfl.errors import RemoteError
+from gossipfl.model.replica import MAX_AGE
+from gossipfl.model.schema import FINGERPRINT_BYTES
+from gossipfl.wire import frames
+
+MAX_PEERS = 64
+"""Peers in one exchange: with 8 addresses each a few kilobytes, enough to find a mesh of any size step by step."""
+MAX_TEXT = 256
+"""Characters of the longest text, an address."""
+MAX_ADDRESSES = 8
+"""Addresses of one peer: a device has a handful of interfaces, in IPv4 and IPv6."""
+MAX_RATE = 1e6
+"""Publishes per second: no device publishes a million times a second."""
+
+PeerId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
+Address: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
+Addresses: TypeAlias = Annotated[tuple[Address, ...], Meta(max_length=MAX_ADDRESSES)]
+Name: TypeAlias = Annotated[str, Meta(max_length=64)]
+Counter: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
+Age: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_AGE)]
+Rate: TypeAlias = Annotated[float, Meta(gt=0, le=MAX_RATE)]
+Hash: TypeAlias = Annotated[bytes, Meta(min_length=FINGERPRINT_BYTES, max_length=FINGERPRINT_BYTES)]
+
+
+class Int8(Struct, frozen=True, array_like=True, gc=False, tag=1, forbid_unknown_fields=True):
+    """A vector as int8 codes with one float32 scale per block; see `gossipfl.codec.int8`."""
+
+    scales: bytes
+    codes: bytes
+
+
+class Hello(Struct, frozen=True, array_like=True, gc=False, tag=1, forbid_unknown_fields=True):
+    """First on every link: who I am, what I train, how far I am, and where I can be reached."""
+
+    mesh: Name
+    schema: Hash
+    base: Hash
+    incarnation: Counter
+    seq: Counter
+    age: Age
+    addresses: Addresses
+    heard: bool
+    """Have I heard your Hello on this link? If not, and you have heard mine, say it again."""
+
+
+class KnownPeer(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
+    """Somebody I know, and where they say they can be reached."""
+
+    peer: PeerId
+    addresses: Addresses
+
+
+class Peers(Struct, frozen=True, array_like=True, gc=False, tag=2, forbid_unknown_fields=True):
+    """Peer exchange: some of the peers that I know."""
+
+    peers: Annotated[tuple[KnownPeer, ...], Meta(max_length=MAX_PEERS)]
+
+
+class Update(Struct, frozen=True, array_like=True, gc=False, tag=3, forbid_unknown_fields=True):
+    """A published version of my model, as its difference to a base that we both hold."""
+
+    schema: Hash
+    base: Hash
+    incarnation: Counter
+    seq: Counter
+    age: Age
+    rate: Rate
+    payload: Int8
+
+
+class NeedBase(Struct, frozen=True, array_like=True, gc=False, tag=4, forbid_unknown_fields=True):
+    """I lack the base that your message refers to."""
+
+    base: Hash
+
+
+class Base(Struct, frozen=True, array_like=True, gc=False, tag=5, forbid_unknown_fields=True):
+    """A base in full, float32 little-endian; its hash is its name."""
+
+    schema: Hash
+    vector: bytes
+
+
+class NeedSnapshot(Struct, frozen=True, array_like=True, gc=False, tag=6, forbid_unknown_fields=True):
+    """I join, or come back after long: send me the model that you serve."""
+
+
+class Snapshot(Struct, frozen=True, array_like=True, gc=False, tag=7, forbid_unknown_fields=True):
+    """The model that I serve, as its difference to a base."""
+
+    schema: Hash
+    base: Hash
+    age: Age
+    payload: Int8
+
+
+class Goodbye(Struct, frozen=True, array_like=True, gc=False, tag=8, forbid_unknown_fields=True):
+    """I leave on purpose; don't redial me."""
+
+
+Message: TypeAlias = Hello | Peers | Update | NeedBase | Base | NeedSnapshot | Snapshot | Goodbye
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(message: Message) -> bytes:
+    """The frame body that carries `message`."""
+    return frames.wrap(_encoder.encode(message))
+
+
+def max_body(shared_size: int) -> int:
+    """The largest legal body in bytes: a full base of `shared_size` float32, or a peer exchange, with room to spare."""
+    return 4 * shared_size + (1 << 18)
+
+
+def decode(body: bytes) -> Message:
+    """The message in a frame body.
+
+    Raises:
+        RemoteError: anything at all is wrong with it.
+    """
+    message = frames.unwrap(body)
+    try:
+        fields = msgpack.unpackb(
+            message,
+            use_list=False,
+            raw=False,
+            strict_map_key=True,
+            max_str_len=4 * MAX_TEXT,  # bytes of UTF-8
+            max_bin_len=len(message),
+            max_array_len=MAX_PEERS,
+            max_map_len=0,
+            max_ext_len=0,
+        )
+        # Without builtin_types a text would be taken for bytes in base64.
+        decoded: Message = msgspec.convert(fields, Message, builtin_types=(bytes,))
+    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+        raise RemoteError(f"not a message: {error}") from error
+    for number in (getattr(decoded, "age", 0.0), getattr(decoded, "rate", 1.0)):
+        if not math.isfinite(number):
+            raise RemoteError(f"{type(decoded).__name__} carries {number}")
+    return decoded

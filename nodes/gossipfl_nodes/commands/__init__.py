@@ -1,0 +1,1 @@
+"""The commands of a device, found by the front door through the entry points in pyproject.toml."""

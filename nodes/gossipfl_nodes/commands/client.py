@@ -1,0 +1,61 @@
+"""The command line's end of the control API: HTTP over the daemon's unix socket."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import Any
+
+from gossipfl.cli import Exit
+from gossipfl.errors import LocalError
+from gossipfl_nodes.daemon.home import Home
+
+TIMEOUT = 5.0
+
+
+class NotRunning(LocalError):  # noqa: N818 - a state, as an exit status names it
+    """No daemon answers in this home."""
+
+    exit_status = Exit.NOT_RUNNING
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(self._path)
+
+
+def get(home: Home, path: str) -> Any:
+    """The JSON that the daemon of `home` answers to GET `path`.
+
+    Raises:
+        NotRunning: no daemon answers.
+        LocalError: it answers something else.
+    """
+    return _ask(home, "GET", path)
+
+
+def post(home: Home, path: str) -> Any:
+    """As `get`, with POST."""
+    return _ask(home, "POST", path)
+
+
+def _ask(home: Home, method: str, path: str) -> Any:
+    connection = _UnixConnection(str(home.socket))
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        body = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        raise NotRunning(f"{home.path}: no daemon answers here ({error}); gossipfl run starts one") from error
+    finally:
+        connection.close()
+    if response.status != http.client.OK:
+        raise LocalError(f"{home.socket}: {method} {path}: {response.status} {response.reason}")
+    return json.loads(body)

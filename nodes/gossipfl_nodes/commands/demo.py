@@ -1,0 +1,195 @@
+"""The command that shows it all: a mesh of real daemons on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from gossipfl.cli import Exit
+from gossipfl.tasks.load import load
+from gossipfl.tasks.task import Node
+from gossipfl_nodes.commands import options
+from gossipfl_nodes.demo import baselines, gauges, report
+from gossipfl_nodes.demo.display import Display, print_result
+from gossipfl_nodes.demo.mesh import Member, Mesh, Plan
+from gossipfl_nodes.files import write_durably
+from gossipfl_topology import TOPOLOGIES
+
+INTERVAL = 0.25
+"""Seconds between two publishes of a node: a device takes its time, an audience doesn't have it."""
+OBSERVE_EVERY = 0.25
+WEIGH_EVERY = 2.0
+"""Seconds between two readings of memory, which cost the kernel a walk through every mapping."""
+DOWN_SHARE = 1 / 8
+"""Part of the run that a killed daemon stays down."""
+
+
+def demo(arguments: list[str]) -> int:
+    """Run a mesh of real daemons on this machine, and show how they learn together."""
+    given = _parse(arguments)
+    load(given.task)
+    folder = given.home or Path(tempfile.mkdtemp(prefix="gossipfl-"))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
+    try:
+        result, curves = _run(given, folder)
+    finally:
+        if given.home is None:
+            shutil.rmtree(folder, ignore_errors=True)
+    print_result(result)
+    if given.json is not None:
+        write_durably(given.json, (json.dumps(result, indent=2) + "\n").encode())
+    if given.html is not None:
+        report.write(given.html, result, curves)
+    return Exit.FAILED if given.until is not None and result["seconds_to_target"] is None else Exit.OK
+
+
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser("gossipfl demo", description=demo.__doc__, allow_abbrev=False)
+    parser.add_argument("--nodes", type=int, default=8, metavar="N", help="daemons to run (default: 8)")
+    parser.add_argument("--task", default="digits", metavar="NAME", help="digits, npz, or file.py:factory")
+    parser.add_argument("--data", type=Path, metavar="PATH", help="what the task reads its data from")
+    parser.add_argument("--topology", default="random", choices=TOPOLOGIES, help="who talks to whom (default: random)")
+    parser.add_argument("--seconds", type=float, default=60, metavar="S", help="how long to run (default: 60)")
+    parser.add_argument("--until", type=float, metavar="ACC", help="end as soon as the nodes' mean accuracy is ACC")
+    parser.add_argument(
+        "--kill", type=int, default=0, metavar="K", help="kill -9 K daemons halfway, restart them later"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of shards, initial model and victims")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with the accuracy curves")
+    parser.add_argument("--home", type=Path, metavar="DIR", help="keep the daemons' homes and logs here")
+    given = parser.parse_args(arguments)
+    for name, ok, allowed in (
+        ("nodes", 1 <= given.nodes <= 64, "1 to 64"),
+        ("seconds", given.seconds > 0, "more than 0"),
+        ("until", given.until is None or 0 < given.until <= 1, "more than 0, up to 1"),
+        ("kill", 0 <= given.kill < given.nodes, "0 to one less than the nodes"),
+        ("seed", given.seed >= 0, "0 or more"),
+    ):
+        if not ok:
+            parser.error(f"--{name} {getattr(given, name)}: allowed is {allowed}")
+    for name in ("json", "html"):
+        path = getattr(given, name)
+        if path is not None and not path.absolute().parent.is_dir():
+            parser.error(f"--{name} {path}: there is no folder {path.absolute().parent}")
+    return given
+
+
+def _run(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[list[tuple[float, float]]]]:
+    task = options.absolute({"task.name": given.task, "task.data": str(given.data or "")})
+    plan = Plan(given.nodes, task["task.name"], task["task.data"], given.topology, INTERVAL, given.seed)
+    headline = (
+        f"gossipfl demo: {plan.nodes} daemons learn {given.task} over a {plan.topology} topology, seed {plan.seed}"
+    )
+    loopback = gauges.loopback_bytes()
+    with Mesh(folder, plan) as mesh, Display(headline) as display:
+        watch = _Watch(mesh, given)
+        while not watch.over:
+            watch.look()
+            display.update(mesh, watch.note)
+            time.sleep(OBSERVE_EVERY)
+        sent = gauges.loopback_bytes()
+        result = _result(mesh, given, watch)
+        if loopback is not None and sent is not None:
+            result["loopback_bytes_per_node"] = (sent - loopback) / plan.nodes
+    print("training the baselines: each node alone, and all data together …", file=sys.stderr)
+    steps = [member.total("steps") for member in mesh.members]
+    compared = baselines.measure(plan.task, Node(0, plan.nodes, plan.seed, given.data), steps)
+    result["local_only_accuracy"] = _or_none(compared.local_only)
+    result["central_accuracy"] = _or_none(compared.central)
+    result["local_only_steps"], result["central_steps"] = compared.local_steps, compared.central_steps
+    return result, [member.curve for member in mesh.members]
+
+
+class _Watch:
+    """Watches a running mesh: notes when it is ready and when it is there, and does the killing."""
+
+    def __init__(self, mesh: Mesh, given: argparse.Namespace) -> None:
+        self._mesh = mesh
+        self._given = given
+        self._victims: list[Member] = random.Random(given.seed).sample(mesh.members, given.kill)
+        self._down = False
+        self._restarted = False
+        self._next_weighing = 0.0
+        self.ready: float | None = None
+        self.reached: float | None = None
+        self.memory: int | None = None
+        self.note = ""
+
+    @property
+    def over(self) -> bool:
+        """Has the time come, or the target been reached?"""
+        return self.reached is not None or self._mesh.elapsed >= self._given.seconds
+
+    def look(self) -> None:
+        """Observe the mesh once, and act."""
+        mesh, given = self._mesh, self._given
+        mesh.observe()
+        if self.ready is None and all(member.status.get("state") == "learning" for member in mesh.members):
+            self.ready = mesh.elapsed
+        accuracies = [member.accuracy for member in mesh.members]
+        if given.until is not None and None not in accuracies:
+            mean = statistics.fmean(accuracy for accuracy in accuracies if accuracy is not None)
+            self.reached = mesh.elapsed if mean >= given.until else None
+        if mesh.elapsed >= self._next_weighing:
+            self._next_weighing = mesh.elapsed + WEIGH_EVERY
+            weight = gauges.proportional_memory(mesh.processes())
+            self.memory = max(weight or 0, self.memory or 0) or None
+        if self._victims and not self._down and mesh.elapsed >= given.seconds / 2:
+            self._down = True
+            self.note = f"killed {len(self._victims)}"
+            for member in self._victims:
+                mesh.kill(member)
+        if self._down and not self._restarted and mesh.elapsed >= given.seconds * (1 / 2 + DOWN_SHARE):
+            self._restarted = True
+            self.note = f"restarted {len(self._victims)}"
+            for member in self._victims:
+                mesh.restart(member)
+
+
+def _result(mesh: Mesh, given: argparse.Namespace, watch: _Watch) -> dict[str, Any]:
+    nodes = [
+        {
+            "id": member.id,
+            "accuracy": member.accuracy,
+            "peers": member.status.get("peers", 0),
+            "bytes_sent": member.total("bytes_sent"),
+            "bytes_received": member.total("bytes_received"),
+            "merges": member.total("merges"),
+            "restarts": member.restarts,
+            "steps": member.total("steps"),
+            "longest_gap": member.status.get("longest_gap", 0.0),
+            "rebases": member.status.get("rebases", 0),
+        }
+        for member in mesh.members
+    ]
+    accuracies = [node["accuracy"] for node in nodes if node["accuracy"] is not None]
+    return {
+        "nodes": nodes,
+        "mean_accuracy": statistics.fmean(accuracies) if accuracies else None,
+        "worst_accuracy": min(accuracies, default=None),
+        "seconds": mesh.elapsed,
+        "seconds_to_target": watch.reached,
+        "seconds_to_all_training": watch.ready,
+        "target": given.until,
+        "seed": given.seed,
+        "task": given.task,
+        "topology": given.topology,
+        "loopback_bytes_per_node": None,
+        "pss_bytes": watch.memory,
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value

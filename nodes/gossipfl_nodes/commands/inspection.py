@@ -1,0 +1,102 @@
+"""Commands that look at a device and its daemon."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from gossipfl.cli import Exit
+from gossipfl_nodes.commands import client, options
+from gossipfl_nodes.daemon.config import KEYS, load
+from gossipfl_nodes.daemon.home import Home
+
+WIDE = 400
+"""Columns, enough for ids and addresses in full."""
+
+
+def status(arguments: list[str]) -> int:
+    """Show what this device's daemon is doing."""
+    given = options.parser("status", status.__doc__, json=True).parse_args(arguments)
+    found = client.get(Home(given.home), "/v1/status")
+    if given.json:
+        options.print_json(found)
+    else:
+        width = max(map(len, found))
+        for name, value in found.items():
+            print(f"{name:{width}}  {_shown(value)}")
+    return Exit.OK
+
+
+def peers(arguments: list[str]) -> int:
+    """List the peers that this device's daemon knows."""
+    given = options.parser("peers", peers.__doc__, json=True).parse_args(arguments)
+    found = client.get(Home(given.home), "/v1/peers")
+    if given.json:
+        options.print_json(found)
+        return Exit.OK
+    from rich.console import Console
+    from rich.table import Table
+
+    columns = ("id", "live", "age", "merges", "refused", "bytes_sent", "bytes_received", "addresses")
+    table = Table(*columns, box=None)
+    for row in found:
+        table.add_row(*(_shown(row[column]) for column in columns))
+    # Where it is not read on a terminal, nothing is cut off.
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+    return Exit.OK
+
+
+def id_(arguments: list[str]) -> int:
+    """Print this device's id, and its addresses while the daemon runs."""
+    given = options.parser("id", id_.__doc__, json=True).parse_args(arguments)
+    home = Home(given.home)
+    try:
+        running = client.get(home, "/v1/status")
+        found = {"id": running["id"], "addresses": running["addresses"]}
+    except client.NotRunning:
+        from gossipfl_nodes.network import identity
+
+        found = {"id": identity.id_of(home.key), "addresses": []}
+    if given.json:
+        options.print_json(found)
+    else:
+        print("\n".join([found["id"], *found["addresses"]]))
+    return Exit.OK
+
+
+def config(arguments: list[str]) -> int:
+    """Show the configuration (config show), and where each value comes from (--origin)."""
+    parser = options.parser("config", config.__doc__, keys=True, json=True)
+    parser.add_argument("what", choices=["show"], help="show: print all values")
+    parser.add_argument("--origin", action="store_true", help="say where each value comes from")
+    given = parser.parse_args(arguments)
+    loaded = load(Home(given.home).config, os.environ, options.flags(given))
+    rows: dict[str, dict[str, Any]] = {}
+    for path, key in KEYS.items():
+        value = getattr(getattr(loaded.config, key.section), key.name)
+        rows[path] = {"value": value, "origin": loaded.origins[path]}
+    if given.json:
+        options.print_json(rows if given.origin else {path: row["value"] for path, row in rows.items()})
+        return Exit.OK
+    width = max(map(len, rows))
+    for path, row in rows.items():
+        origin = f"  # {row['origin']}" if given.origin else ""
+        print(f"{path:{width}} = {_shown(row['value'])}{origin}")
+    return Exit.OK
+
+
+def _shown(value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+        case list() | tuple():
+            return ", ".join(map(str, value)) or "–"
+        case dict():
+            return ", ".join(f"{name} {_shown(number)}" for name, number in value.items()) or "–"
+        case _:
+            return str(value)

@@ -1,0 +1,108 @@
+"""Commands that make, run and end a daemon."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from gossipfl.cli import Exit
+from gossipfl.errors import LocalError
+from gossipfl_nodes.commands import client, options
+from gossipfl_nodes.daemon.home import Home
+
+
+def init(arguments: list[str]) -> int:
+    """Make this device's home: its key and its configuration."""
+    parser = options.parser("init", init.__doc__, keys=True, json=True)
+    given = parser.parse_args(arguments)
+    from gossipfl_nodes.daemon.config import template
+    from gossipfl_nodes.files import write_durably
+    from gossipfl_nodes.network import identity
+
+    home = Home(given.home)
+    text = template(options.absolute(options.flags(given)))
+    if home.config.exists():
+        print(f"gossipfl init: {home.config}: there is a configuration already; edit it", file=sys.stderr)
+        return Exit.CANNOT_CREATE
+    home.create()
+    peer = identity.id_of(home.key) if home.key.exists() else identity.create(home.key)
+    write_durably(home.config, text.encode())
+    if given.json:
+        options.print_json({"id": peer, "home": str(home.path), "config": str(home.config), "key": str(home.key)})
+    else:
+        where = "" if given.home is None else f" --home {given.home}"
+        print(f"id      {peer}\nconfig  {home.config}\nkey     {home.key} (this device's identity; keep it)\n")
+        print(f"next: gossipfl run{where}")
+    return Exit.OK
+
+
+def run(arguments: list[str]) -> int:
+    """Run this device's daemon until it is stopped."""
+    parser = options.parser("run", run.__doc__, keys=True)
+    given = parser.parse_args(arguments)
+    home = Home(given.home)
+    if not home.key.exists():
+        if not sys.stdin.isatty():
+            print(f"gossipfl run: {home.path}: no device here yet; gossipfl init makes one", file=sys.stderr)
+            return Exit.NOT_READY
+        init([] if given.home is None else ["--home", str(given.home)])
+    from gossipfl_nodes.daemon.config import load
+
+    loaded = load(home.config, os.environ, options.absolute(options.flags(given)))
+    # Before numpy is imported: vector work here is bound by memory, and threads would only cost it.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Until the daemon heeds signals itself: an interrupt raised in the middle of an import can get lost there.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # What the imports make lives for ever; looking through it for garbage took a tenth of the start-up.
+    gc.disable()
+    import trio
+
+    from gossipfl_nodes.daemon import daemon, logs
+
+    gc.freeze()
+    gc.enable()
+    logs.configure(loaded.config.log.level)
+    try:
+        trio.run(daemon.run, home, loaded)
+    except ExceptionGroup as group:
+        # Nurseries wrap what ended them; the user's part of it is the message.
+        local, rest = group.split(LocalError)
+        if local is None or rest is not None:
+            raise
+        raise _first(local) from None
+    return Exit.OK
+
+
+def _first(group: BaseException) -> BaseException:
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group
+
+
+def stop(arguments: list[str]) -> int:
+    """Stop this device's daemon, gracefully."""
+    parser = options.parser("stop", stop.__doc__, json=True)
+    given = parser.parse_args(arguments)
+    home = Home(given.home)
+    pid = client.get(home, "/v1/status")["pid"]
+    client.post(home, "/v1/stop")
+    deadline = time.monotonic() + 15
+    while _alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    stopped = not _alive(pid)
+    if given.json:
+        options.print_json({"stopped": stopped, "pid": pid})
+    elif not stopped:
+        print(f"gossipfl stop: process {pid} still runs; kill -9 {pid} ends it", file=sys.stderr)
+    return Exit.OK if stopped else Exit.FAILED
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,52 @@
+"""What the commands' options have in common."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from gossipfl_nodes.daemon.config import KEYS
+
+
+def parser(command: str, doc: str | None, *, keys: bool = False, json: bool = False) -> argparse.ArgumentParser:
+    """A parser with --home and, if asked for, with --json and with a flag for each key of the configuration."""
+    made = argparse.ArgumentParser(f"gossipfl {command}", description=doc, allow_abbrev=False)
+    made.add_argument(
+        "--home", type=Path, default=None, metavar="DIR", help="this device's folder (default: $GOSSIPFL_HOME, or below"
+        " the user's data folder)",
+    )  # fmt: skip
+    if json:
+        made.add_argument("--json", action="store_true", help="print JSON")
+    if keys:
+        group = made.add_argument_group("configuration, over config.toml and the environment")
+        for path, key in KEYS.items():
+            text = f"{key.description} Default: {_shown(key.default)}. Environment: {key.variable}."
+            group.add_argument(f"--{path}", metavar="VALUE", help=text.replace("%", "%%"))
+    return made
+
+
+def flags(given: argparse.Namespace) -> dict[str, str]:
+    """The keys of the configuration that were given."""
+    return {path: getattr(given, path) for path in KEYS if getattr(given, path) is not None}
+
+
+def absolute(flags: dict[str, str]) -> dict[str, str]:
+    """`flags` with the user's files by their full paths, since the daemon may run elsewhere."""
+    made = dict(flags)
+    path, colon, factory = made.get("task.name", "").rpartition(":")
+    if colon:
+        made["task.name"] = f"{Path(path).absolute()}:{factory}"
+    if made.get("task.data"):
+        made["task.data"] = str(Path(made["task.data"]).absolute())
+    return made
+
+
+def print_json(value: Any) -> None:
+    """`value` on stdout."""
+    print(json.dumps(value, indent=2))
+
+
+def _shown(value: Any) -> str:
+    return ",".join(value) or "none" if isinstance(value, tuple) else str(value) or "none"

@@ -1,0 +1,212 @@
+"""The configuration of a daemon: HOME/config.toml < environment < command line.
+
+Owns every key, its default and its meaning; the command line's flags, the environment's names and the file that
+`gossipfl init` writes are made from here. A wrong key or value is refused with where it stands and what is allowed.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gossipfl.errors import LocalError
+from gossipfl.protocol.settings import Settings
+
+
+class ConfigError(LocalError):
+    """The configuration is wrong: where, and what is allowed."""
+
+    exit_status = 78
+
+
+class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where this device listens, and by whom it finds the mesh."""
+
+    listen: Annotated[
+        tuple[str, ...], Meta(description="Multiaddrs to listen on; 0.0.0.0 is every interface, port 0 any free port.")
+    ] = ("/ip4/0.0.0.0/tcp/9444",)
+    bootstrap: Annotated[
+        tuple[str, ...],
+        Meta(description="Addresses of mesh members, /ip4/…/tcp/…/p2p/ID; one is enough to find the rest."),
+    ] = ()
+
+
+class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What this device learns."""
+
+    name: Annotated[str, Meta(description="digits, npz, or your own as file.py:factory.")] = "digits"
+    data: Annotated[str, Meta(description="Path that the task reads its data from, if it needs one.")] = ""
+    index: Annotated[int, Meta(ge=0, description="This node's number, where a data set is dealt out to nodes.")] = 0
+    count: Annotated[int, Meta(ge=1, description="How many nodes a data set is dealt out to; 1 keeps all of it.")] = 1
+    seed: Annotated[int, Meta(ge=0, description="Seed of the initial model; the same on all nodes.")] = 0
+
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+class LogConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is said on stderr."""
+
+    level: Annotated[str, Meta(description="The least level that is shown: debug, info, warning, or error.")] = "info"
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise LocalError(f"level = {self.level!r}: allowed is one of {', '.join(LEVELS)}")
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """All of it."""
+
+    network: NetworkConfig = NetworkConfig()
+    task: TaskConfig = TaskConfig()
+    gossip: Settings = Settings()
+    log: LogConfig = LogConfig()
+
+
+class Key(Struct, frozen=True):
+    """One key of the configuration."""
+
+    section: str
+    name: str
+    type: Any
+    default: Any
+    description: str
+
+    @property
+    def path(self) -> str:
+        """As in `gossip.interval`."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """As in GOSSIPFL_GOSSIP_INTERVAL."""
+        return f"GOSSIPFL_{self.section}_{self.name}".upper()
+
+
+def _keys() -> Iterator[Key]:
+    for section in msgspec.structs.fields(Config):
+        for field in msgspec.structs.fields(section.type):
+            description = next((meta.description or "" for meta in getattr(field.type, "__metadata__", ())), "")
+            yield Key(section.name, field.name, field.type, field.default, description)
+
+
+KEYS = {key.path: key for key in _keys()}
+SECTIONS: dict[str, type[Struct]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
+
+
+class Loaded(Struct, frozen=True):
+    """A configuration, and for each key where its value comes from."""
+
+    config: Config
+    origins: dict[str, str]
+
+
+def load(file: Path, environment: Mapping[str, str], flags: Mapping[str, str]) -> Loaded:
+    """The configuration from all its sources.
+
+    Args:
+        file: HOME/config.toml; need not exist.
+        environment: as os.environ; GOSSIPFL_HOME is not a key.
+        flags: values from the command line, by key path.
+
+    Raises:
+        LocalError: an unknown key or an impossible value; the message names source, key, value, and what is allowed.
+    """
+    values: dict[str, Any] = {path: key.default for path, key in KEYS.items()}
+    origins = dict.fromkeys(KEYS, "default")
+
+    def take(path: str, value: Any, source: str, *, text: bool) -> None:
+        values[path] = _checked(path, value, source, text=text)
+        origins[path] = source
+
+    for path, value in _read(file):
+        take(path, value, str(file), text=False)
+    variables = {key.variable: path for path, key in KEYS.items()}
+    for variable, value in sorted(environment.items()):
+        if variable.startswith("GOSSIPFL_") and variable != "GOSSIPFL_HOME":
+            if variable not in variables:
+                raise ConfigError(f"environment: {variable}: no such variable{_nearest(variable, variables)}")
+            take(variables[variable], value, variable, text=True)
+    for path, value in flags.items():
+        take(path, value, f"--{path}", text=True)
+
+    sections: dict[str, dict[str, Any]] = {}
+    for path, value in values.items():
+        section, _, name = path.partition(".")
+        sections.setdefault(section, {})[name] = value
+    config = msgspec.convert(sections, Config)
+    if config.task.index >= config.task.count:
+        allowed = f"allowed is 0 to task.count - 1 = {config.task.count - 1}"
+        raise ConfigError(f"{origins['task.index']}: task.index = {config.task.index}: {allowed}")
+    return Loaded(config, origins)
+
+
+def template(given: Mapping[str, str]) -> str:
+    """The text of a config.toml that explains every key; the keys in `given` are set, the others show their default.
+
+    Raises:
+        LocalError: as `load`.
+    """
+    lines = ["# gossipfl configuration. A key that starts with # has its default.", ""]
+    section = ""
+    for path, key in KEYS.items():
+        if key.section != section:
+            section = key.section
+            lines += [f"[{section}]"]
+        value = _checked(path, given[path], f"--{path}", text=True) if path in given else key.default
+        lines += [f"# {key.description}", f"{'' if path in given else '# '}{key.name} = {_toml(value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _read(file: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        document = tomllib.loads(file.read_text())
+    except FileNotFoundError:
+        return
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not TOML: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{file}: can't be read: {error.strerror}") from error
+    for section, table in document.items():
+        if table == {} and section not in SECTIONS:
+            raise ConfigError(f"{file}: {section}: no such section{_nearest(section, SECTIONS)}")
+        if not isinstance(table, dict):
+            raise ConfigError(f"{file}: {section}: keys stand in a section, as [gossip]{_nearest(section, KEYS)}")
+        for name, value in table.items():
+            path = f"{section}.{name}"
+            if path not in KEYS:
+                raise ConfigError(f"{file}: {path}: no such key{_nearest(path, KEYS)}")
+            yield path, value
+
+
+def _checked(path: str, value: Any, source: str, *, text: bool) -> Any:
+    key = KEYS[path]
+    is_list = isinstance(key.default, tuple)
+    if text and is_list:
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        converted = msgspec.convert(value, key.type, strict=not text)
+        SECTIONS[key.section](**{key.name: converted})
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {path} = {value!r}: {error}") from None
+    except LocalError as error:
+        allowed = str(error).partition(": ")[2]
+        raise ConfigError(f"{source}: {path} = {value!r}: {allowed}") from None
+    return converted
+
+
+def _nearest(wrong: str, right: Mapping[str, Any]) -> str:
+    near = get_close_matches(wrong, right, 1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(right)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(part) for part in value)}]"
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")  # the one that JSON allows and TOML doesn't

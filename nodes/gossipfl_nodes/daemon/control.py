@@ -1,0 +1,54 @@
+"""The control API: HTTP/JSON under /v1 on a unix socket that only this user can reach.
+
+The command line uses nothing else. Read-only but for /v1/stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import trio
+from hypercorn.config import Config as HypercornConfig
+from hypercorn.trio import serve
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+
+async def serve_control(
+    socket: Path,
+    status: Callable[[], Awaitable[dict[str, Any]]],
+    peers: Callable[[], Awaitable[list[dict[str, Any]]]],
+    stop: trio.Event,
+) -> None:
+    """Answer on `socket` until cancelled; a POST to /v1/stop sets `stop`."""
+
+    async def get_status(_: Request) -> JSONResponse:
+        return JSONResponse(await status())
+
+    async def get_peers(_: Request) -> JSONResponse:
+        return JSONResponse(await peers())
+
+    async def post_stop(_: Request) -> JSONResponse:
+        stop.set()
+        return JSONResponse({"stopping": True})
+
+    app = Starlette(
+        routes=[
+            Route("/v1/status", get_status),
+            Route("/v1/peers", get_peers),
+            Route("/v1/stop", post_stop, methods=["POST"]),
+        ]
+    )
+    socket.unlink(missing_ok=True)  # noqa: ASYNC240 - one system call
+    config = HypercornConfig()
+    config.bind = [f"unix:{socket}"]
+    config.errorlog = None
+    config.graceful_timeout = 0.5
+    try:
+        await serve(app, config, mode="asgi", shutdown_trigger=trio.sleep_forever)  # type: ignore[arg-type]
+    finally:
+        socket.unlink(missing_ok=True)  # noqa: ASYNC240

@@ -1,0 +1,135 @@
+"""The daemon of one device, put together: home, training process, network, peer, driver, control API.
+
+From here one can follow a model vector once around: `training` gives a delta to the `driver`, which hands it to the
+core's Peer; the Peer's frames leave by the `network`, and those of others come back the same way.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import threading
+import time
+
+import msgspec
+import numpy as np
+import structlog
+import trio
+
+from gossipfl.errors import LocalError
+from gossipfl.protocol.events import Event, Stopping
+from gossipfl.protocol.peer import Peer
+from gossipfl.wire.messages import max_body
+from gossipfl_nodes.daemon.config import Loaded
+from gossipfl_nodes.daemon.control import serve_control
+from gossipfl_nodes.daemon.driver import Driver
+from gossipfl_nodes.daemon.home import Home
+from gossipfl_nodes.daemon.telemetry import Telemetry
+from gossipfl_nodes.daemon.training import Training
+from gossipfl_nodes.daemon.view import View
+from gossipfl_nodes.network import identity
+from gossipfl_nodes.network.network import open_network
+
+STOP_TIMEOUT = 10.0
+"""Seconds for a graceful stop; then it is over anyway."""
+EVALUATE_EVERY = 0.25
+"""Seconds between two evaluations of the served model, at least."""
+EVALUATE_SHARE = 0.1
+"""Share of time that evaluating may take from training."""
+
+log = structlog.get_logger("daemon")
+
+
+async def run(home: Home, loaded: Loaded) -> None:
+    """Run the daemon of `home` until it is stopped by a signal or by the control API.
+
+    Raises:
+        LocalError: the home, key, configuration, task or network is not usable; the message says which and why.
+    """
+    config, socket = loaded.config, home.socket
+    rng = random.SystemRandom()
+    training = Training(config.task, np.random.default_rng(rng.getrandbits(128)))
+    key = identity.load(home.key)
+    bootstrap = _bootstrap(config.network.bootstrap)
+    telemetry = Telemetry()
+    stop = trio.Event()
+    # Nothing waits in between: a reader holds its frame until the peer takes it, and its sender waits.
+    outbox, inbox = trio.open_memory_channel[Event](0)
+    with home.lock():
+        incarnation = home.next_incarnation(int(time.time()))
+        try:
+            await training.start()
+            info, schema, initial = await training.introduce()
+            settings = config.gossip
+            if loaded.origins["gossip.steps"] == "default":
+                settings = msgspec.structs.replace(settings, steps=info.steps)
+            limit, listen = max_body(schema.shared_size), config.network.listen
+            async with open_network(key, listen, outbox, limit, telemetry.refuse) as network, inbox:
+                peer = Peer(
+                    network.id, schema, initial, settings, random.Random(rng.getrandbits(128)),
+                    incarnation=incarnation, addresses=network.addresses, bootstrap=bootstrap,
+                )  # fmt: skip
+                driver = Driver(peer, network, training, telemetry)
+                view = View(peer, driver, network, training, telemetry, config.task.name)
+                log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(serve_control, socket, view.status, view.peers, stop)
+                    nursery.start_soon(_evaluate, peer, driver, training, telemetry)
+                    nursery.start_soon(_heed_signals, stop)
+                    nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope)
+                    await driver.run(inbox, outbox)
+                    nursery.cancel_scope.cancel()
+        finally:
+            with trio.CancelScope(shield=True):
+                await training.stop()
+    log.info("stopped")
+
+
+async def _stop_driver(stop: trio.Event, outbox: trio.MemorySendChannel[Event], scope: trio.CancelScope) -> None:
+    await stop.wait()
+    log.info("stopping")
+    scope.deadline = trio.current_time() + STOP_TIMEOUT / 2
+    deadline = threading.Timer(STOP_TIMEOUT, os._exit, [1])
+    deadline.daemon = True
+    deadline.start()
+    await outbox.send(Stopping())
+
+
+async def _heed_signals(stop: trio.Event) -> None:
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async for number in signals:
+            if stop.is_set():
+                os._exit(128 + number)
+            stop.set()
+
+
+async def _evaluate(peer: Peer, driver: Driver, training: Training, telemetry: Telemetry) -> None:
+    """Keep the served model's metrics fresh, whenever it has changed."""
+    evaluated = -1
+    while True:
+        took = 0.0
+        if evaluated != telemetry.publishes:
+            evaluated = telemetry.publishes
+            async with driver.steady:
+                served = peer.replica.full_served()
+            begun = trio.current_time()
+            try:
+                telemetry.metrics = await training.evaluate(served)
+            except LocalError as error:
+                log.warning("evaluation failed", reason=str(error))
+            took = trio.current_time() - begun
+        await trio.sleep(max(EVALUATE_EVERY, took / EVALUATE_SHARE))
+
+
+def _bootstrap(addresses: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    peers: dict[str, tuple[str, ...]] = {}
+    for address in addresses:
+        where, found, peer = address.partition("/p2p/")
+        if not found or not identity.is_id(peer) or not where.startswith("/"):
+            raise LocalError(
+                f"network.bootstrap: {address!r}: allowed is a member's address with its id, as"
+                " /ip4/192.0.2.7/tcp/9444/p2p/12D3KooW…; gossipfl id prints it there"
+            )
+        peers[peer] = (*peers.get(peer, ()), where)
+    return peers

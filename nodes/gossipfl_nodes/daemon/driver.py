@@ -1,0 +1,89 @@
+"""The driver: the daemon's one place that calls `Peer.handle`, and its one match over effects.
+
+Turns timers, training results and what the network delivers into events, one at a time, and carries out what the peer
+wants. To be read beside the simulator's (`gossipfl_sims/world.py`): what differs is the world, not the protocol.
+"""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+import trio
+
+from gossipfl.protocol import events as ev
+from gossipfl.protocol.peer import Peer
+from gossipfl_nodes.daemon.telemetry import Telemetry
+from gossipfl_nodes.daemon.training import Training
+from gossipfl_nodes.network.network import Network
+
+BIG_MODEL = 1 << 18
+"""Parameters from which vector work takes longer than the event loop should wait (a quarter million: about 2 ms per
+publish). It then runs in a thread, where numpy lets go of the interpreter."""
+
+
+class Driver:
+    """Runs one peer on a network, with a training process."""
+
+    def __init__(self, peer: Peer, network: Network, training: Training, telemetry: Telemetry) -> None:
+        self._peer = peer
+        self._network = network
+        self._training = training
+        self._telemetry = telemetry
+        self._timers: dict[Any, trio.CancelScope] = {}
+        self.steady = trio.Lock()
+        """Held while the peer changes; take it to look at the peer from outside."""
+
+    async def run(self, inbox: trio.MemoryReceiveChannel[ev.Event], outbox: trio.MemorySendChannel[ev.Event]) -> None:
+        """Handle events from `inbox` until the peer has been stopped. `outbox` is the other end of it."""
+        async with trio.open_nursery() as nursery:
+            event: ev.Event = ev.Started()
+            while not isinstance(event, ev.Stopping):
+                await self._handle(event, nursery, outbox)
+                event = await inbox.receive()
+            await self._handle(event, nursery, outbox)
+            await self._network.flush()
+            nursery.cancel_scope.cancel()
+
+    async def _handle(self, event: ev.Event, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]) -> None:
+        async with self.steady:
+            now = trio.current_time()
+            if self._peer.replica.x.size >= BIG_MODEL:
+                effects = await trio.to_thread.run_sync(self._peer.handle, event, now)
+            else:
+                effects = self._peer.handle(event, now)
+        for effect in effects:
+            self._perform(effect, nursery, outbox)
+
+    def _perform(self, effect: ev.Effect, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]) -> None:
+        match effect:
+            case ev.Send(to, body, supersedes):
+                for peer in to:
+                    self._network.send(peer, body, supersedes=supersedes)
+            case ev.SetTimer(timer, delay):
+                if timer in self._timers:
+                    self._timers[timer].cancel()
+                scope = self._timers[timer] = trio.CancelScope()
+                nursery.start_soon(self._wait, timer, delay, scope, outbox)
+            case ev.Train():
+                nursery.start_soon(self._train, effect, outbox)
+            case ev.Dial(peer, addresses):
+                self._network.dial(peer, addresses)
+            case ev.Disconnect(peer, reason):
+                self._telemetry.note_disconnect(peer, reason)
+                self._network.disconnect(peer)
+            case ev.Joined() | ev.Published() | ev.Merged() | ev.Refused() | ev.Failed():
+                self._telemetry.note(effect)
+            case _:
+                assert_never(effect)
+
+    async def _wait(
+        self, timer: Any, delay: float, scope: trio.CancelScope, outbox: trio.MemorySendChannel[ev.Event]
+    ) -> None:
+        with scope:
+            await trio.sleep(delay)
+            if self._timers.get(timer) is scope:
+                del self._timers[timer]
+            await outbox.send(ev.TimerFired(timer))
+
+    async def _train(self, request: ev.Train, outbox: trio.MemorySendChannel[ev.Event]) -> None:
+        await outbox.send(await self._training.train(request))

@@ -1,0 +1,1 @@
+"""The network: libp2p mended, links to peers, frames in and out."""

@@ -1,0 +1,285 @@
+"""Cures for py-libp2p 0.8.1: everything that we do differently from the stock library, and why; nothing elsewhere.
+
+    trap                                                        cure here
+    1 an exception in a stream handler ends the whole host      guard
+    2 a cancelled write leaves half a frame on the connection   PatientStream.write: a frame once begun is finished
+    3 a reader idle for 5 s kills its sender's stream           PatientStream.write: waits STALL_TIMEOUT for the window
+    4 only the first address of a peer is dialled               dial: one address after the other
+    5 a failed dial blocks the peer for 60 s                    dial: lifts the block
+    6 a frozen peer goes unnoticed                              silence: how long no byte has come, for the link's rule
+    7 the 257th open stream waits for ever without a word       open_stream: refuses at once
+    8 three bytes in a stream's negotiation end the whole host  guard_negotiation
+    9 a sender that ignores its window fills the memory         PatientStream.recv_window: ends the connection
+   10 each inbound connection keeps its slot of 300 for ever    _release_when_closed
+
+Three more cost speed: Yamux frames longer than a Noise message are cut in two, each Noise message is written on its
+own and read in small pieces, and a dial always waits 250 ms. All of it touches private names, so `install` insists on
+the exact version that it was tried with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.metadata import version
+from typing import Any, cast
+
+import structlog
+import trio
+from libp2p.abc import IHost, INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.io.trio import TrioTCPStream
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.security.noise.io import NoiseTransportReadWriter
+from libp2p.security.secure_session import SecureSession
+from libp2p.stream_muxer.exceptions import MuxedStreamError
+from libp2p.stream_muxer.yamux import yamux
+from multiaddr import Multiaddr
+
+from gossipfl.errors import LocalError
+
+log = structlog.get_logger("network")
+
+PIN = "0.8.1"
+NOISE_PLAINTEXT = 65519
+"""Longest plaintext of one Noise message (65,535 less the tag); a longer Yamux frame becomes two."""
+FRAME = NOISE_PLAINTEXT - yamux.HEADER_SIZE
+BATCH = 4
+"""Frames in one write to the socket: fewer turns of the event loop, at both ends. More gained nothing."""
+STALL_TIMEOUT = 300.0
+"""Seconds that a reader may take to open its window: as long as a training step on a slow device may hold it up."""
+FRAME_TIMEOUT = 60.0
+"""Seconds for one 64 KiB frame to enter TCP's buffer: below 9 kbit/s a link is dead."""
+READ_AHEAD = 1 << 18
+"""Bytes read from a socket at once. Noise asks for 2 bytes, then for the rest: a turn of the event loop each."""
+TCP_INFO_SIZE, LAST_DATA_RECV = 104, 52
+"""Of Linux's struct tcp_info, and where in it stands how many milliseconds ago data came."""
+ADDRESS_TTL = 3600
+
+
+def install() -> None:
+    """Put the cures in force. Call before the first host is made; more calls do no harm.
+
+    Raises:
+        LocalError: another version of libp2p is installed.
+    """
+    found = version("libp2p")
+    if found != PIN:
+        raise LocalError(f"libp2p {found} is installed, but gossipfl mends {PIN}; pip install libp2p=={PIN}")
+    yamux.MAX_MESSAGE_SIZE = NOISE_PLAINTEXT
+    # A ping's answer waits behind what is being written, and nothing is read meanwhile. One sizes the window.
+    yamux.RTT_MEASURE_INTERVAL = 10**9
+    # muxer_opt ignores subclasses of Yamux, and Yamux makes its streams by this global name.
+    yamux.YamuxStream = PatientStream  # type: ignore[misc]
+    TrioTCPStream.read = _read_ahead  # type: ignore[method-assign]
+    Swarm._do_handle_inbound_connection = _release_when_closed  # type: ignore[method-assign, assignment]
+
+
+class PatientStream(yamux.YamuxStream):
+    """A Yamux stream that waits for a slow reader, and whose writes can be cancelled."""
+
+    def __init__(self, stream_id: int, conn: yamux.Yamux, is_initiator: bool) -> None:  # noqa: FBT001
+        self._window_opened = trio.lowlevel.ParkingLot()
+        self._send_window = 0
+        self._recv_window = 0
+        super().__init__(stream_id, conn, is_initiator)
+
+    @property
+    def send_window(self) -> int:
+        """Bytes that the reader is ready for."""
+        return self._send_window
+
+    @send_window.setter
+    def send_window(self, value: int) -> None:
+        self._send_window = value
+        if value > 0:
+            self._window_opened.unpark_all()
+
+    @property
+    def recv_window(self) -> int:
+        """Bytes that the peer may still send."""
+        return self._recv_window
+
+    @recv_window.setter
+    def recv_window(self, value: int) -> None:
+        self._recv_window = value
+        if value < 0:
+            abort(self.conn)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of `data`; a frame that has been begun is finished even if this task is cancelled."""
+        view, sent = memoryview(data), 0
+        while sent < len(view):
+            await self._wait_for_window()
+            await self.conn._write_lock.acquire()  # nothing is on the wire yet, so cancelling here is harmless
+            try:
+                size = min(self.send_window, BATCH * FRAME, len(view) - sent)
+                if size <= 0:
+                    continue
+                self.send_window -= size
+                with trio.CancelScope(deadline=trio.current_time() + BATCH * FRAME_TIMEOUT, shield=True) as scope:
+                    await self._write_frames(view[sent : sent + size])
+            finally:
+                self.conn._write_lock.release()
+            if scope.cancelled_caught:
+                with trio.CancelScope(shield=True):
+                    await self.conn._cleanup_on_error()
+                raise MuxedStreamError("the connection took no byte for minutes")
+            sent += size
+
+    async def _write_frames(self, data: memoryview) -> None:
+        """`data` as Yamux frames of one Noise message each, in a single write to the socket."""
+        noise = cast("SecureSession", self.conn.secured_conn).conn
+        assert isinstance(noise, NoiseTransportReadWriter)  # nothing else is offered
+        wire = bytearray()
+        for start in range(0, len(data), FRAME):
+            chunk = data[start : start + FRAME]
+            header = struct.pack(yamux.YAMUX_HEADER_FORMAT, 0, yamux.TYPE_DATA, 0, self.stream_id, len(chunk))
+            message = noise.encrypt(header + chunk)
+            wire += len(message).to_bytes(2, "big")
+            wire += message
+        await noise.read_writer.read_write_closer.write(bytes(wire))
+
+    async def _wait_for_window(self) -> None:
+        deadline = trio.current_time() + STALL_TIMEOUT
+        while True:
+            if self.send_closed or self.closed or self.conn.event_shutting_down.is_set():
+                raise MuxedStreamError("stream is closed")
+            if self.send_window > 0:
+                return
+            if trio.current_time() > deadline:
+                raise MuxedStreamError("the reader did not open its window")
+            with trio.move_on_after(1):  # nobody unparks us when the stream closes
+                await self._window_opened.park()
+
+
+def abort(conn: Any) -> None:
+    """End a Yamux connection at once: its socket is closed, so nothing waits for it any more."""
+    conn.event_shutting_down.set()
+    stream = _socket_stream(conn)
+    if stream is not None:
+        stream.socket.close()
+
+
+def _socket_stream(conn: Any) -> trio.SocketStream | None:
+    layer = conn
+    for name in ("secured_conn", "conn", "read_writer", "read_write_closer", "stream", "stream"):
+        layer = getattr(layer, name, None)
+    return layer if isinstance(layer, trio.SocketStream) else None
+
+
+_stock_read = TrioTCPStream.read
+_stock_inbound = Swarm._do_handle_inbound_connection
+
+
+async def _read_ahead(self: TrioTCPStream, n: int | None = None) -> bytes:
+    """Up to `n` bytes: from what is left of the last large read, or by the next one."""
+    state: Any = self
+    ahead: bytearray | None = getattr(state, "ahead", None)
+    if not ahead:
+        data = await _stock_read(self, max(n or 0, READ_AHEAD))
+        if n is None or len(data) <= n:
+            return data
+        ahead = state.ahead = bytearray(data)
+    taken = bytes(memoryview(ahead)[:n])
+    del ahead[: len(taken)]
+    return taken
+
+
+def silence(host: IHost, peer: ID) -> float:
+    """Seconds since the last byte came from `peer`, on any connection, by the kernel; infinite if there is none.
+
+    The kernel knows of bytes below Yamux and Noise, whose 64 KiB units take minutes on a slow link, and of bytes that
+    wait to be read: Yamux doesn't read on while a ping's answer waits behind the data that is being written.
+    """
+    least = float("inf")
+    for connection in host.get_network().get_connections(peer):
+        stream = _socket_stream(cast("Any", connection).muxed_conn)
+        if stream is not None:
+            with contextlib.suppress(OSError):  # closed meanwhile
+                info = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
+                least = min(least, struct.unpack_from("=I", info, LAST_DATA_RECV)[0] / 1000)
+    return least
+
+
+def guard(handler: Callable[[INetStream], Awaitable[None]]) -> Callable[[INetStream], Awaitable[None]]:
+    """`handler` with its exceptions contained: they cost the stream, not the host."""
+
+    async def guarded(stream: INetStream) -> None:
+        try:
+            await handler(stream)
+        except Exception as error:  # noqa: BLE001
+            log.debug("stream failed", reason=repr(error))
+            with contextlib.suppress(Exception), trio.move_on_after(2):
+                await stream.reset()
+        else:
+            with contextlib.suppress(Exception), trio.move_on_after(2):
+                await stream.close()
+
+    return guarded
+
+
+def guard_negotiation(host: IHost) -> None:
+    """Contain what goes wrong before a stream has a protocol, in libp2p's own part of it."""
+    network = cast("Swarm", host.get_network())
+    network.set_stream_handler(guard(network.common_stream_handler))
+
+
+async def _release_when_closed(self: Swarm, closer: Any, *arguments: Any) -> None:
+    """Handle an inbound connection until its socket is closed, rather than until the host ends."""
+    async with trio.open_nursery() as nursery:
+
+        async def watch() -> None:
+            while closer.stream.socket.fileno() != -1:
+                await trio.sleep(1)
+            nursery.cancel_scope.cancel()
+
+        nursery.start_soon(watch)
+        await _stock_inbound(self, closer, *arguments)
+        nursery.cancel_scope.cancel()
+
+
+async def dial(host: IHost, peer: ID, addresses: Sequence[str], timeout: float) -> None:
+    """Connect to `peer` at the first of `addresses` that answers, each given `timeout` seconds.
+
+    Raises:
+        ConnectionError: none answers.
+    """
+    network = cast("Swarm", host.get_network())
+    if network.get_connections(peer):
+        return
+    reasons = []
+    for address in addresses:
+        try:
+            with trio.fail_after(timeout):
+                connection = await network.dial_addr(Multiaddr(address), peer)
+                await connection.event_started.wait()
+        except Exception as error:  # noqa: BLE001
+            reasons.append(f"{address}: {error or type(error).__name__}")
+        else:
+            host.get_peerstore().add_addrs(peer, [Multiaddr(address)], ADDRESS_TTL)
+            return
+        finally:
+            network.unblock_peer(peer)
+    raise ConnectionError("; ".join(reasons) or "no address is known")
+
+
+async def open_stream(host: IHost, peer: ID, protocol: str, timeout: float) -> INetStream:
+    """A new stream to a connected `peer`.
+
+    Raises:
+        ConnectionError: no connection, no stream left on it, or no answer within `timeout` seconds.
+    """
+    connections = host.get_network().get_connections(peer)
+    if not connections:
+        raise ConnectionError("not connected")
+    if all(cast("Any", connection).muxed_conn.stream_backlog_semaphore.value == 0 for connection in connections):
+        raise ConnectionError("256 streams are open to this peer; close some first")
+    try:
+        with trio.fail_after(timeout):
+            return await host.new_stream(peer, [TProtocol(protocol)])
+    except Exception as error:
+        raise ConnectionError(f"no stream: {error or type(error).__name__}") from error

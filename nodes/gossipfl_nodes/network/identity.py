@@ -1,0 +1,73 @@
+"""The identity of a device: an Ed25519 key in a file that only its owner can read.
+
+The file and the id are libp2p's own formats (specs/peer-ids), written out here because importing libp2p takes a second:
+`gossipfl init` and `gossipfl id` answer at once. A test holds both against libp2p.
+"""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import base58
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from gossipfl.errors import LocalError
+from gossipfl_nodes.files import write_durably
+
+PROTOBUF_KEY = b"\x08\x01\x12\x20"
+"""Type Ed25519, then 32 bytes of data: what stands before a key in libp2p's protobuf."""
+IDENTITY_MULTIHASH = b"\x00\x24"
+"""Not hashed, 36 bytes: ids of short keys are the keys themselves."""
+SEED_BYTES = 32
+
+
+def create(path: Path) -> str:
+    """Make a key in the new file `path`, mode 0600, and return the device's id.
+
+    Raises:
+        LocalError: the file is there already, or can't be written.
+    """
+    if path.exists():
+        raise LocalError(f"{path}: there is a key already; it is this device's identity and is never overwritten")
+    seed = Ed25519PrivateKey.generate().private_bytes_raw()
+    write_durably(path, PROTOBUF_KEY + seed, mode=0o600)
+    return _id(seed)
+
+
+def load(path: Path) -> bytes:
+    """The key in `path`, as its 32-byte seed.
+
+    Raises:
+        LocalError: no such file, others may read it, or it is not an Ed25519 key.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise LocalError(f"{path}: no key; gossipfl init makes one") from None
+    except OSError as error:
+        raise LocalError(f"{path}: can't be read: {error.strerror}") from error
+    if mode & 0o077:
+        raise LocalError(f"{path}: mode {mode:04o} lets others read this device's key; chmod 600 {path}")
+    if not content.startswith(PROTOBUF_KEY) or len(content) != len(PROTOBUF_KEY) + SEED_BYTES:
+        raise LocalError(f"{path}: not an Ed25519 key in libp2p's format; restore it from a copy")
+    return content[len(PROTOBUF_KEY) :]
+
+
+def id_of(path: Path) -> str:
+    """The id of the device whose key is in `path`; raises as `load`."""
+    return _id(load(path))
+
+
+def is_id(text: str) -> bool:
+    """Could `text` be a device's id?"""
+    try:
+        return base58.b58decode(text).startswith(IDENTITY_MULTIHASH + PROTOBUF_KEY)
+    except ValueError:
+        return False
+
+
+def _id(seed: bytes) -> str:
+    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+    return base58.b58encode(IDENTITY_MULTIHASH + PROTOBUF_KEY + public).decode()

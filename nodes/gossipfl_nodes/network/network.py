@@ -1,0 +1,275 @@
+"""The network of one device: a libp2p host, and a link to each peer.
+
+Turns the world into the core's events (Connected, DialFailed, Disconnected, Received) on a channel, and takes Send,
+Dial and Disconnect as calls that never wait. Nothing that a peer does raises past its own link.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import structlog
+import trio
+from libp2p import new_host
+from libp2p.abc import IHost, INetStream
+from libp2p.crypto.ed25519 import create_new_key_pair as ed25519_key_pair
+from libp2p.crypto.x25519 import create_new_key_pair as x25519_key_pair
+from libp2p.custom_types import TProtocol
+from libp2p.network.config import ConnectionConfig
+from libp2p.peer.id import ID
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.utils.address_validation import get_available_interfaces
+from multiaddr import Multiaddr
+
+from gossipfl.errors import LocalError, RemoteError
+from gossipfl.protocol.events import Connected, DialFailed, Disconnected, Event, Received
+from gossipfl_nodes.network import cures
+from gossipfl_nodes.network.link import Link, watch
+
+PROTOCOL = "/gossipfl/1"
+MAX_DIALS = 8
+"""At the same time: addresses are hearsay, and nobody should be able to point a mesh at a victim."""
+UNREACHABLE_EVERY = 60.0
+"""Seconds between two lines about the same peer that doesn't answer."""
+MAX_LINKS = 64
+"""Twice what the core dials by itself, so that others can still reach this device."""
+DIAL_TIMEOUT = 5.0
+"""Seconds for each address: a dial takes about six round trips."""
+FLUSH_TIMEOUT = 2.0
+"""Seconds for the last frames to leave when the network stops."""
+
+Refuse: TypeAlias = Callable[[str, str], None]
+
+log = structlog.get_logger("network")
+
+
+class Network:
+    """Links over a running libp2p host; made by `open_network`."""
+
+    def __init__(
+        self, host: IHost, events: trio.MemorySendChannel[Event], nursery: trio.Nursery, max_body: int, refuse: Refuse
+    ) -> None:
+        self.id = str(host.get_id())
+        self._host = host
+        self._events = events
+        self._nursery = nursery
+        self._max_body = max_body
+        self._refuse = refuse
+        self._dialling: set[str] = set()
+        self._dials = trio.CapacityLimiter(MAX_DIALS)
+        self._unreachable: dict[str, float] = {}
+        bound = [address for listening in host.get_addrs() for address in _reachable(listening)]
+        self.addresses = tuple(dict.fromkeys(bound))
+        """Where others can reach this device."""
+        self.links: dict[str, Link] = {}
+        self.bytes_sent_before = 0
+        """By links that have ended."""
+        self.bytes_received_before = 0
+
+    @property
+    def bytes_sent(self) -> int:
+        """Of frames, their lengths and keep-alives, since the start; libp2p's own traffic is not in it."""
+        return self.bytes_sent_before + sum(link.bytes_sent for link in self.links.values())
+
+    @property
+    def bytes_received(self) -> int:
+        """As `bytes_sent`."""
+        return self.bytes_received_before + sum(link.bytes_received for link in self.links.values())
+
+    def send(self, peer: str, body: bytes, *, supersedes: bool) -> None:
+        """Queue a frame to `peer`; without a link it is lost."""
+        link = self.links.get(peer)
+        if link is not None:
+            link.put(body, supersedes=supersedes)
+
+    def dial(self, peer: str, addresses: tuple[str, ...]) -> None:
+        """Try to get a link to `peer`; a Connected or DialFailed follows."""
+        if peer not in self._dialling and peer not in self.links:
+            self._dialling.add(peer)
+            self._nursery.start_soon(self._dial, peer, addresses)
+
+    def disconnect(self, peer: str) -> None:
+        """Cut the link to `peer`."""
+        link = self.links.get(peer)
+        if link is not None:
+            link.scope.cancel()
+
+    async def flush(self) -> None:
+        """Wait until what is queued has left, for a while."""
+        with trio.move_on_after(FLUSH_TIMEOUT):
+            while not all(link.idle for link in self.links.values()):
+                await trio.sleep(0.02)
+            await trio.sleep(0.1)  # closing at once would lose what the peer has not read yet
+
+    async def accept(self, stream: INetStream) -> None:
+        """Read the stream that a peer has opened to us."""
+        peer_id = stream.muxed_conn.peer_id
+        peer = str(peer_id)
+        old = self.links.get(peer)
+        if old is not None and old.read:
+            # The peer begins anew, so the link that we still believe in is dead: it froze, or lost its power.
+            old.scope.cancel()
+            while self.links.get(peer) is old:
+                await trio.sleep(0.01)
+        if peer not in self.links and len(self.links) >= MAX_LINKS:
+            raise RemoteError(f"{MAX_LINKS} links are all there is")
+        link = self.links.get(peer) or self._open(peer_id)
+        link.read = True
+        link.connections.add(stream.muxed_conn)
+
+        async def deliver(body: bytes) -> None:
+            if link.scope.cancel_called:
+                raise RemoteError("link is being cut")
+            await self._tell(Received(peer, body))
+
+        try:
+            await link.read_from(stream, self._max_body, deliver)
+        except RemoteError as error:
+            if not link.scope.cancel_called:
+                self._refuse(peer, str(error))
+        finally:
+            link.scope.cancel()
+
+    async def _dial(self, peer: str, addresses: tuple[str, ...]) -> None:
+        try:
+            peer_id = ID.from_string(peer)
+            if str(peer_id) != peer:
+                raise ValueError("not the way an id is written")
+            async with self._dials:
+                transports = [address.partition("/p2p/")[0] for address in addresses]
+                await cures.dial(self._host, peer_id, transports, DIAL_TIMEOUT)
+        except Exception as error:  # noqa: BLE001 - addresses are hearsay, and libp2p raises whatever it meets
+            self._note_failure(peer, str(error))
+            self._dialling.discard(peer)  # before anybody hears of it and dials again
+            await self._tell(DialFailed(peer))
+        else:
+            self._dialling.discard(peer)
+            if peer not in self.links:
+                self._open(peer_id)
+
+    def _note_failure(self, peer: str, reason: str) -> None:
+        now = trio.current_time()
+        if now - self._unreachable.get(peer, float("-inf")) >= UNREACHABLE_EVERY:
+            if len(self._unreachable) >= MAX_LINKS:
+                self._unreachable.clear()
+            self._unreachable[peer] = now
+            log.info("peer does not answer", peer=peer, reason=reason)
+
+    async def _tell(self, event: Event) -> None:
+        with contextlib.suppress(trio.BrokenResourceError):  # nobody drives us any more
+            await self._events.send(event)
+
+    def _open(self, peer_id: ID) -> Link:
+        link = self.links[str(peer_id)] = Link(2 * self._max_body)
+        self._nursery.start_soon(self._keep, peer_id, link)
+        return link
+
+    async def _keep(self, peer_id: ID, link: Link) -> None:
+        """Hold a link until either direction ends, the peer falls silent, or it is cancelled."""
+        peer = str(peer_id)
+        try:
+            with link.scope:
+                stream = await cures.open_stream(self._host, peer_id, PROTOCOL, DIAL_TIMEOUT)
+                link.connections.add(stream.muxed_conn)
+                await self._tell(Connected(peer))
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(link.write_to, stream)
+                    await watch(lambda: cures.silence(self._host, peer_id))
+                    log.info("peer fell silent", peer=peer)
+                    for connection in link.connections:  # or a write would wait for the dead
+                        cures.abort(connection)
+                    nursery.cancel_scope.cancel()
+        except Exception as error:  # noqa: BLE001 - however a link ends, it is over for this peer only
+            log.debug("link ended", peer=peer, reason=repr(error))
+        finally:
+            with trio.CancelScope(shield=True):
+                await self._close(peer_id, link)
+                self.bytes_sent_before += link.bytes_sent
+                self.bytes_received_before += link.bytes_received
+                del self.links[peer]
+                await self._tell(Disconnected(peer))
+
+    async def _close(self, peer_id: ID, link: Link) -> None:
+        """Close the connections that the link used (all, if it found none usable), and wait until they are forgotten.
+
+        A new connection of a peer that is back already stays. A dead one that is still listed would be trusted.
+        """
+
+        def dead() -> list[Any]:
+            listed: list[Any] = self._host.get_network().get_connections(peer_id)
+            return [one for one in listed if not link.connections or one.muxed_conn in link.connections]
+
+        for connection in dead():
+            with contextlib.suppress(Exception), trio.move_on_after(2):
+                await connection.close()
+        with trio.move_on_after(1):
+            while dead():
+                await trio.sleep(0.02)
+
+
+@asynccontextmanager
+async def open_network(
+    key: bytes, listen: tuple[str, ...], events: trio.MemorySendChannel[Event], max_body: int, refuse: Refuse
+) -> AsyncIterator[Network]:
+    """A running network.
+
+    Args:
+        key: the device's identity, as the 32-byte seed of its Ed25519 key.
+        listen: multiaddrs to listen on; port 0 takes a free one.
+        events: where Connected, Disconnected and Received go.
+        max_body: the largest frame body that a peer may send, in bytes.
+        refuse: called with a peer and a reason when its stream can't be read on.
+
+    Raises:
+        LocalError: an address that is not a TCP multiaddr, or that can't be listened on.
+    """
+    cures.install()
+    addresses = [_checked(address) for address in listen]
+    pair = ed25519_key_pair(key)
+    host = new_host(
+        key_pair=pair,
+        listen_addrs=addresses,
+        # The default offer includes plaintext; Noise wants an X25519 key of its own.
+        sec_opt={NOISE: NoiseTransport(pair, noise_privkey=x25519_key_pair().private_key)},
+        muxer_opt={TProtocol(YAMUX): Yamux},
+        connection_config=ConnectionConfig(min_connections=0, low_watermark=0, max_connections_per_peer=1),
+    )
+    async with host.run(listen_addrs=addresses), trio.open_nursery() as nursery:
+        if len(host.get_addrs()) < len(addresses):
+            raise LocalError(f"network.listen = {', '.join(listen)}: can't listen there; is the port taken?")
+        network = Network(host, events, nursery, max_body, refuse)
+        cures.guard_negotiation(host)
+        host.set_stream_handler(TProtocol(PROTOCOL), cures.guard(network.accept))
+        try:
+            yield network
+        finally:
+            for link in network.links.values():  # a write to a frozen peer would hold us up
+                for connection in link.connections:
+                    cures.abort(connection)
+            nursery.cancel_scope.cancel()
+
+
+def _checked(address: str) -> Multiaddr:
+    try:
+        parsed = Multiaddr(address)
+        parsed.value_for_protocol("tcp")
+    except Exception as error:  # multiaddr raises several unrelated kinds
+        raise LocalError(
+            f"network.listen = {address!r}: not a TCP multiaddr; write for example /ip4/0.0.0.0/tcp/9444"
+        ) from error
+    return parsed
+
+
+def _reachable(bound: Multiaddr) -> list[str]:
+    """Addresses that others can dial: an unspecified address stands for those of every interface."""
+    address = str(bound).partition("/p2p/")[0]
+    if not address.startswith(("/ip4/0.0.0.0/", "/ip6/::/")):
+        return [address]
+    port, family = int(bound.value_for_protocol("tcp") or 0), address[:5]
+    return [str(found) for found in get_available_interfaces(port) if str(found).startswith(family)]

@@ -1,0 +1,1 @@
+"""The simulator: the daemon's own peers in virtual time."""

@@ -1,0 +1,195 @@
+"""What the core's tests share: small models, peers driven by hand, and frames as another node would send them."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from gossipfl.codec import int8
+from gossipfl.model.bases import name_of
+from gossipfl.model.schema import Schema, Tensor, Vector
+from gossipfl.protocol import events as ev
+from gossipfl.protocol.neighbourhood import Neighbour
+from gossipfl.protocol.peer import JOIN, Peer
+from gossipfl.protocol.settings import Settings
+from gossipfl.wire import messages as msg
+
+T = TypeVar("T")
+
+
+def flat(size: int) -> Schema:
+    """A schema of one shared tensor."""
+    return Schema([Tensor("w", (size,))])
+
+
+def vector(*values: float) -> Vector:
+    return np.array(values, dtype=np.float32)
+
+
+def full_of(value: float, size: int = 8) -> Vector:
+    return np.full(size, value, dtype=np.float32)
+
+
+def noise(size: int, seed: int = 0, scale: float = 1.0) -> Vector:
+    return (scale * np.random.default_rng(seed).standard_normal(size)).astype(np.float32)
+
+
+def a_peer(
+    initial: Vector | None = None,
+    *,
+    me: str = "me",
+    seed: int = 0,
+    incarnation: int = 1,
+    schema: Schema | None = None,
+    addresses: tuple[str, ...] = ("here",),
+    bootstrap: dict[str, tuple[str, ...]] | None = None,
+    **settings: Any,
+) -> Peer:
+    """A peer that has not been started. Without `initial` its model has 8 coordinates of 0.5."""
+    initial = full_of(0.5) if initial is None else initial
+    return Peer(
+        me,
+        schema or flat(initial.size),
+        initial,
+        Settings(**settings),
+        random.Random(seed),
+        incarnation=incarnation,
+        addresses=addresses,
+        bootstrap=bootstrap,
+    )
+
+
+def a_learning_peer(initial: Vector | None = None, **options: Any) -> Peer:
+    """A peer that found nobody and began alone."""
+    peer = a_peer(initial, **options)
+    peer.handle(ev.Started(), 0.0)
+    assert only(ev.Joined, peer.handle(ev.TimerFired(JOIN), 3.0))
+    return peer
+
+
+def hello(peer: Peer, **fields: Any) -> bytes:
+    """A greeting that fits `peer`, from somebody who has not learnt yet and has the same base."""
+    usual: dict[str, Any] = {
+        "mesh": peer.settings.mesh, "schema": peer.replica.schema.fingerprint, "base": peer.bases.own,
+        "incarnation": 1, "seq": 0, "age": 0.0, "addresses": ("there",), "heard": True,
+    }  # fmt: skip
+    return msg.encode(msg.Hello(**usual | fields))
+
+
+def meet(peer: Peer, *others: str, now: float = 0.0, **fields: Any) -> list[ev.Effect]:
+    """Link `peer` with `others`, who greet it."""
+    effects = []
+    for other in others:
+        effects += peer.handle(ev.Connected(other), now)
+        effects += peer.handle(ev.Received(other, hello(peer, **fields)), now)
+    return effects
+
+
+def quantised(x: Vector, base: Vector, seed: int = 0) -> msg.Int8:
+    scales, codes = int8.encode(x - base, np.random.default_rng(seed))
+    return msg.Int8(scales, codes)
+
+
+def update(peer: Peer, x: Vector, seq: int = 1, **fields: Any) -> bytes:
+    """The version `seq` of somebody's model `x`, against the base of `peer`."""
+    usual: dict[str, Any] = {
+        "schema": peer.replica.schema.fingerprint, "base": peer.bases.own, "incarnation": 1, "seq": seq,
+        "age": peer.replica.age, "rate": 1.0, "payload": quantised(x, peer.bases[peer.bases.own]),
+    }  # fmt: skip
+    return msg.encode(msg.Update(**usual | fields))
+
+
+def base_message(peer: Peer, x: Vector, **fields: Any) -> bytes:
+    usual: dict[str, Any] = {"schema": peer.replica.schema.fingerprint, "vector": x.astype("<f4").tobytes()}
+    return msg.encode(msg.Base(**usual | fields))
+
+
+def snapshot(peer: Peer, x: Vector, against: Vector | None = None, **fields: Any) -> bytes:
+    """The model `x` that somebody serves, against that base, or the base of `peer`."""
+    against = peer.bases[peer.bases.own] if against is None else against
+    usual: dict[str, Any] = {
+        "schema": peer.replica.schema.fingerprint, "base": name_of(against), "age": 1000.0,
+        "payload": quantised(x, against),
+    }  # fmt: skip
+    return msg.encode(msg.Snapshot(**usual | fields))
+
+
+def only(kind: type[T], effects: list[ev.Effect]) -> list[T]:
+    return [effect for effect in effects if isinstance(effect, kind)]
+
+
+def said(effects: list[ev.Effect]) -> list[tuple[tuple[str, ...], msg.Message]]:
+    """What was sent to whom."""
+    return [(send.to, msg.decode(send.body)) for send in only(ev.Send, effects)]
+
+
+def told(kind: type[T], effects: list[ev.Effect]) -> list[tuple[str, T]]:
+    """Messages of one kind, with the first recipient of each."""
+    return [(to[0], message) for to, message in said(effects) if isinstance(message, kind)]
+
+
+def trained(peer: Peer, delta: Vector | float = 0.0, *, steps: int | None = None, now: float = 10.0) -> list[ev.Effect]:
+    """The training that runs ends with `delta`."""
+    assert peer._training is not None
+    change = full_of(delta, peer.replica.schema.size) if isinstance(delta, float | int) else delta
+    return peer.handle(ev.Trained(peer._training, change, steps or peer.settings.steps), now)
+
+
+def state(peer: Peer) -> dict[str, Any]:
+    """All that a peer holds, but what it thinks of others' behaviour: strikes."""
+    replica = peer.replica
+    joining = peer.joining
+    return {
+        "x": replica.x.tobytes(), "anchor": replica.anchor.tobytes(), "served": replica.served.x.tobytes(),
+        "served count": replica.served._count, "age": replica.age, "full": replica.full().tobytes(),
+        "base": peer.bases.own, "bases": list(peer.bases._held), "seq": (peer.incarnation, peer.seq),
+        "training": (peer._training, peer._trainings), "pace": (peer.pace.progress, peer.pace.period),
+        "published": (peer.pace._at, peer.pace._age),
+        "neighbours": {
+            name: {slot: getattr(one, slot) for slot in Neighbour.__slots__ if slot != "strikes"}
+            for name, one in peer.neighbourhood.known.items()
+        },
+        "joining": None
+        if joining is None
+        else (sorted(joining.asked), joining.rounds, sorted(joining.snapshots), sorted(joining.waiting)),
+        "wanted": list(peer._wanted.items()),
+        "randomness": (peer._rng.getstate(), str(peer._rounding.bit_generator.state)),
+    }  # fmt: skip
+
+
+def distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
+    return float(np.linalg.norm(one.astype(np.float64) - other.astype(np.float64)))
+
+
+class Room:
+    """Peers in one room: what one says, the others hear at once. Timers and training wait for the test."""
+
+    def __init__(self, *peers: Peer) -> None:
+        self.peers = {peer.me: peer for peer in peers}
+        self.heard: list[tuple[str, ev.Effect]] = []
+        self._links: set[frozenset[str]] = set()
+        self._queue: deque[tuple[str, ev.Event]] = deque()
+
+    def happen(self, name: str, event: ev.Event, now: float = 0.0) -> None:
+        """Let `event` happen to one of the peers, and everything that follows from it."""
+        self._queue.append((name, event))
+        while self._queue:
+            receiver, happening = self._queue.popleft()
+            for effect in self.peers[receiver].handle(happening, now):
+                self.heard.append((receiver, effect))
+                self._carry_out(receiver, effect)
+
+    def joined(self) -> dict[str, tuple[str, ...]]:
+        """Who has begun to learn, and from whom."""
+        return {name: effect.sources for name, effect in self.heard if isinstance(effect, ev.Joined)}
+
+    def _carry_out(self, name: str, effect: ev.Effect) -> None:
+        if isinstance(effect, ev.Send):
+            self._queue += [(to, ev.Received(name, effect.body)) for to in effect.to if {name, to} in self._links]
+        elif isinstance(effect, ev.Dial) and effect.peer in self.peers and {name, effect.peer} not in self._links:
+            self._links.add(frozenset((name, effect.peer)))
+            self._queue += [(name, ev.Connected(effect.peer)), (effect.peer, ev.Connected(name))]

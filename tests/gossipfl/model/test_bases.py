@@ -1,0 +1,80 @@
+"""Bases: a name is its content, memory is bounded, and the own base is never lost."""
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipfl.errors import RemoteError
+from gossipfl.model.bases import MAX_HELD, Bases, name_of, parse
+from gossipfl.model.schema import MAX_COORDINATE
+from tests.gossipfl.builders import full_of, noise
+
+
+def raw(value: float, size: int = 4) -> bytes:
+    return full_of(value, size).tobytes()
+
+
+def test_a_name_is_the_hash_of_the_bytes() -> None:
+    assert name_of(full_of(1, 4)) == hashlib.blake2b(raw(1), digest_size=16).digest()
+
+
+@given(st.lists(st.floats(-(2.0**29), 2.0**29, width=32), min_size=4, max_size=4))
+def test_what_is_received_is_held_under_the_name_of_its_content(values: list[float]) -> None:
+    data = np.array(values, "<f4").tobytes()
+    bases = Bases(full_of(0.5, 4))
+    name = bases.hold(parse(data, 4))
+    assert name in bases
+    assert bases[name].tobytes() == data
+    assert name_of(bases[name]) == name
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "base of 0 bytes; expected 16"),
+        (raw(1)[:-1], "base of 15 bytes"),
+        (raw(1) + b"\0", "base of 17 bytes"),
+        (raw(float("nan")), "not within"),
+        (raw(float("inf")), "not within"),
+        (raw(0)[:12] + raw(float("-inf"), 1), "not within"),
+        (raw(1.1 * MAX_COORDINATE), "not within"),
+        (raw(0)[:12] + raw(-3.4e38, 1), "not within"),
+    ],
+)
+def test_what_is_no_base_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(RemoteError, match=reason):
+        parse(data, 4)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=30))
+def test_memory_is_bounded_and_the_own_base_stays(received: list[tuple[int, bool]]) -> None:
+    bases = Bases(full_of(-1, 4))
+    for value, adopt in received:
+        name = bases.hold(full_of(value, 4))
+        assert name in bases
+        assert bases.own in bases
+        assert len(bases._held) <= MAX_HELD
+        if adopt:
+            bases.adopt(name)
+            assert bases.own == name
+
+
+def test_the_oldest_makes_room() -> None:
+    bases = Bases(full_of(0, 4))
+    one, two, three = (bases.hold(full_of(value, 4)) for value in (1, 2, 3))
+    assert one not in bases
+    assert two in bases
+    assert three in bases
+
+
+def test_a_base_can_not_be_changed_from_outside() -> None:
+    vector = noise(4)
+    bases = Bases(vector)
+    before = bases[bases.own].copy()
+    vector += 1
+    assert (bases[bases.own] == before).all()
+    with pytest.raises(ValueError, match="read-only"):
+        bases[bases.own][0] = 1

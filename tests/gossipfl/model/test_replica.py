@@ -1,0 +1,144 @@
+"""Replica: every way in which a model may change, and that nothing else changes with it."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipfl.errors import LocalError
+from gossipfl.model.replica import CLIP_RMS, FLOOR_RMS, Replica
+from gossipfl.model.schema import Schema, Tensor, Vector
+from tests.gossipfl.builders import flat, full_of, noise, vector
+
+WITH_HEAD = Schema([Tensor("body", (3,)), Tensor("head", (2,), personal=True), Tensor("tail", (1,))])
+
+
+def replica(x: Vector) -> Replica:
+    return Replica(flat(x.size), x)
+
+
+def bytes_of(r: Replica) -> tuple[bytes, bytes, bytes, bytes, float]:
+    return r.x.tobytes(), r._personal.tobytes(), r.anchor.tobytes(), r.served.x.tobytes(), r.age
+
+
+@pytest.mark.parametrize(
+    ("initial", "reason"),
+    [
+        (np.zeros(3), "expected float32"),
+        (np.zeros(2, np.float32), "expected float32"),
+        (vector(0, math.nan, 0), "not finite"),
+        (vector(0, 0, math.inf), "not finite"),
+    ],
+)
+def test_an_initial_vector_must_fit(initial: Vector, reason: str) -> None:
+    with pytest.raises(LocalError, match=reason):
+        Replica(flat(3), initial)
+
+
+def test_it_begins_as_it_was_told() -> None:
+    initial = noise(6)
+    r = Replica(WITH_HEAD, initial)
+    assert (r.full() == initial).all()
+    assert (r.full_served() == initial).all()
+    assert (r.anchor == r.x).all()
+    assert (r.x.size, r.age) == (4, 0.0)
+    initial += 1
+    assert (r.full() == noise(6)).all()
+
+
+def test_training_is_added_to_merges_that_happened_meanwhile() -> None:
+    r = replica(vector(1, 2))
+    start = r.full()
+    r.mix(vector(4, 4), 0.5, 0.0)
+    r.add_training(vector(11, 12) - start, 20)
+    assert (r.x == vector(13, 14)).all()
+    assert (r.anchor == vector(3, 4)).all()
+    assert r.age == 20
+
+
+def test_training_moves_personal_values_too() -> None:
+    r = Replica(WITH_HEAD, np.zeros(6, np.float32))
+    delta = np.arange(6, dtype=np.float32)
+    r.add_training(delta, 1)
+    assert (r.full() == delta).all()
+    assert (r.x == vector(0, 1, 2, 5)).all()
+
+
+def test_what_was_handed_out_is_a_copy() -> None:
+    r = replica(noise(4))
+    r.full().fill(9)
+    r.full_served().fill(9)
+    assert (r.full() == noise(4)).all()
+    assert (r.full_served() == noise(4)).all()
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        np.zeros(6),
+        np.zeros(5, np.float32),
+        np.zeros((6, 1), np.float32),
+        vector(0, 0, 0, 0, 0, math.nan),
+        vector(0, 0, 0, math.inf, 0, 0),
+        full_of(3.4e38, 6),
+    ],
+    ids=["float64", "short", "two-dimensional", "nan", "infinite in a personal tensor", "overflow"],
+)
+def test_a_training_result_that_does_not_fit_changes_not_a_byte(delta: Vector) -> None:
+    r = Replica(WITH_HEAD, full_of(1e38, 6))
+    before = bytes_of(r)
+    given_delta = delta.copy()
+    with pytest.raises(LocalError):
+        r.add_training(delta, 20)
+    assert bytes_of(r) == before
+    assert np.array_equal(delta, given_delta, equal_nan=True)
+
+
+@given(st.integers(0, 99), st.floats(0, 0.5), st.floats(0, 1e6), st.floats(0, 1e6))
+def test_mixing_is_linear_in_model_and_age(seed: int, weight: float, own_age: float, age: float) -> None:
+    x, other = noise(10, seed), noise(10, seed + 1)
+    r = replica(x)
+    r.age = own_age
+    difference, norm = r.difference(other.copy())
+    assert norm == pytest.approx(float(np.linalg.norm(other - x)), rel=1e-5)
+    r.mix(difference, weight, age)
+    assert np.allclose(r.x, (1 - weight) * x + weight * other, atol=1e-5)
+    assert (r.anchor == r.x).all()
+    assert not np.shares_memory(r.anchor, r.x)
+    assert r.age == pytest.approx((1 - weight) * own_age + weight * age)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_difference_to_nonsense_has_a_norm_that_is_not_finite(bad: float) -> None:
+    assert not math.isfinite(replica(noise(4)).difference(vector(0, 0, bad, 0))[1])
+
+
+@given(st.integers(1, 500), st.floats(0, 100))
+def test_the_radius_is_that_of_the_model_and_a_floor(size: int, scale: float) -> None:
+    x = noise(size, 1, scale)
+    expected = CLIP_RMS * (float(np.linalg.norm(x.astype(np.float64))) + FLOOR_RMS * math.sqrt(size))
+    assert replica(x).radius() == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_restart_forgets_all_but_personal_values() -> None:
+    r = Replica(WITH_HEAD, full_of(1, 6))
+    r.add_training(full_of(1, 6), 20)
+    r.served.add(r.x)
+    y = full_of(5, 4)
+    r.restart(y)
+    assert (r.full() == vector(5, 5, 5, 2, 2, 5)).all()
+    assert (r.full_served() == r.full()).all()
+    assert (r.anchor == y).all()
+    assert r.age == 0
+    assert not np.shares_memory(r.x, y)
+
+
+def test_a_rebase_keeps_personal_values_and_restarts_the_served_model() -> None:
+    r = Replica(WITH_HEAD, full_of(1, 6))
+    r.rebase([full_of(3, 4)] * 3, 500.0)
+    assert (r.full() == vector(3, 3, 3, 1, 1, 3)).all()
+    assert (r.full_served() == r.full()).all()
+    assert (r.anchor == full_of(3, 4)).all()
+    assert r.age == 500

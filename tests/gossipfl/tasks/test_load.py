@@ -1,0 +1,72 @@
+"""From a task's name to its factory, and what a user is told when there is none."""
+
+from pathlib import Path
+
+import pytest
+
+from gossipfl.errors import LocalError
+from gossipfl.tasks.load import load
+from gossipfl.tasks.npz import npz
+from gossipfl.tasks.task import Node
+
+TASK = """
+import numpy as np
+from gossipfl.tasks.mlp import MLP
+
+MADE = "not a function"
+
+def mine(node):
+    x, y = np.eye(3, dtype=np.float32), np.arange(3)
+    return MLP(x, y, x, y, classes=3, seed=node.seed)
+"""
+
+
+def test_a_built_in_task_goes_by_its_name() -> None:
+    assert load("npz") is npz
+
+
+def test_a_users_file_is_run_and_its_factory_taken(tmp_path: Path) -> None:
+    path = tmp_path / "my task.py"
+    path.write_text(TASK)
+    task = load(f"{path}:mine")(Node(seed=4))
+    assert task.schema.size == 12
+    assert task.evaluate(task.initial()).keys() == {"accuracy", "loss"}
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("digit", r"task 'digit': allowed are digits, npz, or file.py:factory; did you mean 'digits'\?"),
+        ("nzp", r"did you mean 'npz'\?"),
+        ("elephants", "allowed are digits, npz, or file.py:factory$"),
+        ("", "allowed are"),
+        ("mine.py", "allowed are"),
+        ("nowhere.py:mine", "there is no file nowhere.py"),
+        (":mine", "there is no file"),
+    ],
+)
+def test_a_name_that_stands_for_nothing_is_told_what_there_is(name: str, reason: str) -> None:
+    with pytest.raises(LocalError, match=reason):
+        load(name)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "factory", "reason"),
+    [
+        ("a.py", TASK, "yours", "has no function 'yours'"),
+        ("a.py", TASK, "MADE", "has no function 'MADE'"),
+        ("a.py", TASK, "", "has no function ''"),
+        ("a.py", "1/0", "mine", "fails: ZeroDivisionError"),
+        ("a.py", "def mine(:", "mine", "fails: SyntaxError"),
+        ("a.py", "import no_such_package", "mine", "fails: ModuleNotFoundError: No module named 'no_such_package'"),
+        ("a.txt", TASK, "mine", "is not a Python file"),
+    ],
+)
+def test_a_file_that_does_not_do_is_named_with_its_fault(
+    tmp_path: Path, file: str, content: str, factory: str, reason: str
+) -> None:
+    path = tmp_path / file
+    path.write_text(content)
+    with pytest.raises(LocalError, match=reason) as caught:
+        load(f"{path}:{factory}")
+    assert str(path) in str(caught.value)

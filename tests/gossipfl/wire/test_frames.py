@@ -1,0 +1,129 @@
+"""Frames: what a byte stream may be cut into, and what is refused before it costs memory."""
+
+import struct
+import tracemalloc
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gossipfl.errors import LocalError, RemoteError
+from gossipfl.wire import frames
+from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder, frame, unwrap, wrap
+
+LIMIT = 64
+
+
+def test_a_frame_is_laid_out_as_documented() -> None:
+    message = b"hi"
+    body = b"gf\x01" + struct.pack(">I", zlib.crc32(message)) + message
+    assert wrap(message) == body
+    assert frame(body) == b"\0\0\0\x09" + body
+    assert len(body) - len(message) == frames.OVERHEAD
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "shorter than its header"),
+        (b"gf\x01\0\0\0", "shorter than its header"),
+        (b"GF" + wrap(b"x")[2:], "does not start with"),
+        (b"gf\x02" + wrap(b"x")[3:], "protocol version 2; this node speaks 1"),
+        (b"gf\x00" + wrap(b"x")[3:], "protocol version 0"),
+        (wrap(b"x")[:-1] + b"y", "checksum"),
+        (wrap(b"xy")[:-1], "checksum"),
+        (wrap(b"x") + b"x", "checksum"),
+        (wrap(b"x")[:3] + b"\0\0\0\0" + b"x", "checksum"),
+    ],
+)
+def test_a_bad_body_is_refused_with_its_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(RemoteError, match=reason):
+        unwrap(body)
+
+
+@given(st.binary(max_size=200))
+def test_unwrap_undoes_wrap(message: bytes) -> None:
+    assert bytes(unwrap(wrap(message))) == message
+
+
+@given(st.binary(max_size=200), st.data())
+def test_one_flipped_bit_anywhere_is_noticed(message: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(wrap(message))
+    bit = data.draw(st.integers(0, 8 * len(damaged) - 1))
+    damaged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(RemoteError):
+        unwrap(bytes(damaged))
+
+
+STREAMS: list[tuple[str, bytes, list[bytes] | None]] = [
+    ("nothing", b"", []),
+    ("half a length", b"\0\0", []),
+    ("a keep-alive", KEEP_ALIVE, []),
+    ("a thousand keep-alives", KEEP_ALIVE * 1000, []),
+    ("one body", frame(b"a"), [b"a"]),
+    ("two bodies", frame(b"a") + frame(b"bc"), [b"a", b"bc"]),
+    ("keep-alives between", KEEP_ALIVE + frame(b"a") + KEEP_ALIVE * 2 + frame(b"b") + KEEP_ALIVE, [b"a", b"b"]),
+    ("the beginning of another", frame(b"a") + frame(b"bcd")[:-1], [b"a"]),
+    ("the largest body", frame(b"z" * LIMIT), [b"z" * LIMIT]),
+    ("one byte too many", frame(b"z" * (LIMIT + 1)), None),
+    ("a length of 4 GiB", b"\xff\xff\xff\xff", None),
+    ("a lie after a good body", frame(b"a") + b"\x7f\0\0\0", None),
+]
+
+
+@pytest.mark.parametrize(("stream", "bodies"), [case[1:] for case in STREAMS], ids=[case[0] for case in STREAMS])
+@pytest.mark.parametrize("step", [1, 3, 1 << 20], ids=["byte by byte", "by threes", "whole"])
+def test_a_stream_is_cut_the_same_however_it_arrives(stream: bytes, bodies: list[bytes] | None, step: int) -> None:
+    decoder, got = FrameDecoder(LIMIT), list[bytes]()
+
+    def feed() -> None:
+        for start in range(0, len(stream), step):
+            got.extend(decoder.feed(stream[start : start + step]))
+
+    if bodies is None:
+        with pytest.raises(RemoteError, match="at most 64 are allowed"):
+            feed()
+    else:
+        feed()
+        assert got == bodies
+
+
+@given(st.lists(st.binary(max_size=LIMIT), max_size=8), st.lists(st.integers(1, 40), min_size=1, max_size=8))
+def test_any_bodies_come_out_of_any_chunks(bodies: list[bytes], chunks: list[int]) -> None:
+    stream = b"".join(frame(body) if body else KEEP_ALIVE for body in bodies)
+    decoder, got, start, turn = FrameDecoder(LIMIT), list[bytes](), 0, 0
+    while start < len(stream):
+        size = chunks[turn % len(chunks)]
+        got += decoder.feed(stream[start : start + size])
+        start, turn = start + size, turn + 1
+    assert got == [body for body in bodies if body]
+    assert not decoder._buffer
+
+
+@pytest.mark.parametrize("length", [LIMIT + 1, 1 << 30, (1 << 32) - 1])
+def test_a_lying_length_is_refused_at_its_fourth_byte(length: int) -> None:
+    decoder = FrameDecoder(LIMIT)
+    lie = struct.pack(">I", length)
+    assert decoder.feed(lie[:3]) == []
+    with pytest.raises(RemoteError):
+        decoder.feed(lie[3:])
+
+
+def test_a_length_is_believed_only_as_far_as_bytes_arrive() -> None:
+    tracemalloc.start()
+    try:
+        for length in ((1 << 32) - 1, 1 << 30):
+            decoder = FrameDecoder(1 << 30)
+            try:
+                decoder.feed(struct.pack(">I", length) + b"x" * 100)
+            except RemoteError:
+                assert length > 1 << 30
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_empty_body_is_our_own_mistake() -> None:
+    with pytest.raises(LocalError, match="keep-alive"):
+        frame(b"")

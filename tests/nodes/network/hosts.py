@@ -1,0 +1,165 @@
+"""Networks and hosts for the tests of the network room: as the daemon makes them, on loopback, with an echo."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from libp2p.abc import IHost, INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.peer.id import ID
+from multiaddr import Multiaddr
+
+from gossipfl.protocol.events import Event
+from gossipfl_nodes.network import cures
+from gossipfl_nodes.network.network import Network, open_network
+
+LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
+MAX_BODY = 1 << 24
+ECHO = "/test/echo"
+PATIENT = 20.0
+"""Seconds until something that should take a fraction of one is given up."""
+
+
+class Party:
+    """One network, what happened to it, and where it is."""
+
+    def __init__(
+        self, network: Network, events: trio.MemoryReceiveChannel[Event], refused: list[tuple[str, str]]
+    ) -> None:
+        self.network = network
+        self.id = network.id
+        self.addresses = network.addresses
+        self.events = events
+        self.refused = refused
+        """Peer and reason of every stream that could not be read on."""
+
+    @property
+    def host(self) -> IHost:
+        """The libp2p host underneath."""
+        return self.network._host
+
+    @property
+    def peer_id(self) -> ID:
+        """Its id, as libp2p wants it."""
+        return self.host.get_id()
+
+    @property
+    def multiaddrs(self) -> list[Multiaddr]:
+        """Its addresses, as libp2p wants them."""
+        return [Multiaddr(address) for address in self.addresses]
+
+    async def next(self, kind: type[Event], peer: str, seconds: float = PATIENT) -> Event:
+        """The next event of this kind about `peer`; others are passed over."""
+        with trio.fail_after(seconds):
+            async for event in self.events:
+                if isinstance(event, kind) and getattr(event, "peer", None) == peer:
+                    return event
+        raise AssertionError("the network has ended")
+
+
+@asynccontextmanager
+async def party(
+    key: bytes | None = None, listen: tuple[str, ...] = LOOPBACK, max_body: int = MAX_BODY
+) -> AsyncIterator[Party]:
+    """A network as the daemon opens it, which also echoes on /test/echo."""
+    outbox, inbox = trio.open_memory_channel[Event](math.inf)
+    refused: list[tuple[str, str]] = []
+
+    def refuse(peer: str, reason: str) -> None:
+        refused.append((peer, reason))
+
+    async with inbox, open_network(key or os.urandom(32), listen, outbox, max_body, refuse) as network:
+        network._host.set_stream_handler(TProtocol(ECHO), cures.guard(echo))
+        yield Party(network, inbox, refused)
+
+
+async def echo(stream: INetStream) -> None:
+    """Say again what was said, until the other end is done."""
+    with contextlib.suppress(Exception):
+        while data := await stream.read(1 << 16):
+            await stream.write(data)
+
+
+async def answers(caller: Party, callee: Party, seconds: float = PATIENT) -> bool:
+    """Does a fresh stream to `callee` echo?"""
+    with trio.move_on_after(seconds):
+        stream = await cures.open_stream(caller.host, callee.peer_id, ECHO, seconds)
+        await stream.write(b"anybody there?")
+        heard = await read_exactly(stream, 14)
+        await stream.close()
+        return heard == b"anybody there?"
+    return False
+
+
+async def read_exactly(stream: INetStream, size: int) -> bytes:
+    """`size` bytes of the stream."""
+    data = b""
+    while len(data) < size:
+        data += await stream.read(size - len(data))
+    return data
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
+
+
+class Proxy:
+    """A TCP relay on loopback to `target`, as slow as it is told, and stopped while `stalled`.
+
+    Its own buffers are small, so that who sends feels the back-pressure.
+    """
+
+    def __init__(self, target: int, rate: float = math.inf) -> None:
+        self._target = target
+        self._rate = rate
+        self._open = trio.Event()
+        self._open.set()
+        self.port = 0
+        self.carried = 0
+
+    @property
+    def address(self) -> Multiaddr:
+        """Where it listens."""
+        return Multiaddr(f"/ip4/127.0.0.1/tcp/{self.port}")
+
+    def stall(self) -> None:
+        """Pass nothing on until `resume`."""
+        self._open = trio.Event()
+
+    def resume(self) -> None:
+        """Pass on again."""
+        self._open.set()
+
+    async def run(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+        """Relay until cancelled."""
+        listener = trio.socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        self.port = listener.getsockname()[1]
+        await trio.serve_listeners(self._relay, [trio.SocketListener(listener)], task_status=task_status)
+
+    async def _relay(self, near: trio.SocketStream) -> None:
+        far = await trio.open_tcp_stream("127.0.0.1", self._target)
+        async with near, far, trio.open_nursery() as nursery:
+            nursery.start_soon(self._pump, near, far, nursery.cancel_scope)
+            nursery.start_soon(self._pump, far, near, nursery.cancel_scope)
+
+    async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope) -> None:
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while data := await source.receive_some(2048):
+                await self._open.wait()
+                await trio.sleep(len(data) / self._rate)
+                await sink.send_all(data)
+                self.carried += len(data)
+        scope.cancel()
