@@ -21,7 +21,7 @@ def test_a_users_pytorch_module_joins_a_mesh_in_at_most_25_lines(tmp_path: Path)
     (tmp_path / "cnn.py").write_text(example)
     result = tmp_path / "result.json"
     command = [sys.executable, "-m", "gossipfl", "demo", "--task", f"{tmp_path}/cnn.py:digits_cnn"]
-    subprocess.run([*command, "--nodes", "3", "--seconds", "30", "--until", "0.8", "--json", str(result)], check=True)
+    subprocess.run([*command, "--nodes", "3", "--seconds", "60", "--until", "0.8", "--json", str(result)], check=True)
     mesh = json.loads(result.read_text())
     assert all(node["merges"] > 0 for node in mesh["nodes"])
     assert mesh["mean_accuracy"] >= 0.8

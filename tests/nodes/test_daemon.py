@@ -507,6 +507,19 @@ def test_a_training_process_that_dies_is_replaced_and_learning_goes_on(
     assert daemon.stop() == 0
 
 
+def test_a_task_that_is_slow_to_begin_is_still_evaluated_often(home: Path, make_daemon: Callable[..., Daemon]) -> None:
+    evaluate = "calls = []; task.evaluate = lambda _: calls.append(1) or {'calls': len(calls)}"
+    slow_first = (
+        "begun = []; import time; first = lambda: begun or time.sleep(3) or begun.append(1);"
+        " inner = task.evaluate; task.evaluate = lambda vector: first() and None or inner(vector);"
+        " train = task.train; task.train = lambda *given: first() and None or train(*given)"
+    )
+    daemon = make_daemon(gossip__interval="0.2", task__name=write_task(home, f"{evaluate}; {slow_first}"))
+    daemon.start()
+    daemon.wait_until(lambda status: status["metrics"].get("calls", 0) >= 3, "it is evaluated", seconds=20.0)
+    assert daemon.stop() == 0
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -105,21 +105,21 @@ async def _heed_signals(stop: trio.Event) -> None:
 
 
 async def _evaluate(peer: Peer, driver: Driver, training: Training, telemetry: Telemetry) -> None:
-    """Keep the served model's metrics fresh, whenever it has changed."""
-    evaluated = -1
+    """Keep the served model's metrics fresh, whenever it has changed.
+
+    Not before the first training: what a task does first is its slowest, and would be taken for what evaluating costs.
+    """
+    evaluated = (0, 0)
     while True:
-        took = 0.0
-        if evaluated != telemetry.publishes:
-            evaluated = telemetry.publishes
+        if evaluated != (moved := (training.steps, telemetry.merges)):
+            evaluated = moved
             async with driver.steady:
                 served = peer.replica.full_served()
-            begun = trio.current_time()
             try:
                 telemetry.metrics = await training.evaluate(served)
             except LocalError as error:
                 log.warning("evaluation failed", reason=str(error))
-            took = trio.current_time() - begun
-        await trio.sleep(max(EVALUATE_EVERY, took / EVALUATE_SHARE))
+        await trio.sleep(max(EVALUATE_EVERY, training.evaluation_seconds / EVALUATE_SHARE))
 
 
 def _bootstrap(addresses: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

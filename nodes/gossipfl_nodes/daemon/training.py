@@ -30,6 +30,8 @@ class Training:
         """Mean training loss of the last phase."""
         self.steps = 0
         """Local steps so far."""
+        self.evaluation_seconds = 0.0
+        """What the last evaluation took from training, waiting for its turn not counted."""
 
     async def start(self) -> None:
         """Start the process, which begins to load its task."""
@@ -85,6 +87,7 @@ class Training:
         answer, _ = await self._ask(Request("evaluate", vector.nbytes), vector)
         if answer.error:
             raise LocalError(answer.error)
+        self.evaluation_seconds = answer.seconds
         return answer.metrics
 
     async def _ask(self, request: Request, vector: Vector) -> tuple[Answer, bytearray]:

@@ -52,6 +52,7 @@ class Answer(msgspec.Struct):
     info: TaskInfo | None = None
     steps: int = 0
     loss: float = 0.0
+    seconds: float = 0.0
     metrics: dict[str, float] = {}
 
 
@@ -79,7 +80,9 @@ def serve(requests: BinaryIO, answers: BinaryIO, name: str, node: Node) -> None:
 
 def _do(task: Task, request: Request, start: Vector) -> tuple[Answer, Vector | None]:
     if request.op == "evaluate":
-        return Answer(metrics={str(name): float(value) for name, value in task.evaluate(start).items()}), None
+        begun = time.monotonic()
+        metrics = {str(name): float(value) for name, value in task.evaluate(start).items()}
+        return Answer(metrics=metrics, seconds=time.monotonic() - begun), None
     trained = start.copy()
     progress = task.train(trained, request.steps, np.random.default_rng(request.seed))
     trained -= start
