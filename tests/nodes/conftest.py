@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.nodes.support import Daemon
+
+# A shell lets background jobs ignore Ctrl-C, and their children inherit that; what is tested here must heed it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
