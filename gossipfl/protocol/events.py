@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from gossipfl.model.schema import Vector
+from gossipfl_topology.live import Topology
 
 
 class Started(Struct, frozen=True, gc=False):
@@ -63,12 +64,27 @@ class TimerFired(Struct, frozen=True, gc=False):
     timer: Any
 
 
+class Rewired(Struct, frozen=True):
+    """From now on, `topology` says who gets a publish."""
+
+    topology: Topology
+
+
 class Stopping(Struct, frozen=True, gc=False):
     """The node is about to leave; the last event."""
 
 
 Event: TypeAlias = (
-    Started | Connected | Disconnected | DialFailed | Received | Trained | TrainingFailed | TimerFired | Stopping
+    Started
+    | Connected
+    | Disconnected
+    | DialFailed
+    | Received
+    | Trained
+    | TrainingFailed
+    | TimerFired
+    | Rewired
+    | Stopping
 )
 
 

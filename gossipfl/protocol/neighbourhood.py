@@ -33,7 +33,8 @@ class Neighbour:
 
     __slots__ = (
         "addresses", "age", "allowance", "allowed_at", "base", "base_given_at", "configured", "connected",
-        "failed_dials", "greeted", "incarnation", "needed_base_at", "seq", "snapshot_given_at", "spoke", "strikes",
+        "failed_dials", "greeted", "incarnation", "needed_base_at", "role", "seq",
+        "snapshot_given_at", "spoke", "strikes",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class Neighbour:
         self.incarnation, self.seq = 0, 0
         self.age = 0.0
         self.base = b""
+        self.role = ""
         self.allowance, self.allowed_at = MAX_ALLOWANCE, float("-inf")
         self.strikes = 0
         self.failed_dials = 0

@@ -28,7 +28,7 @@ from gossipfl.protocol.neighbourhood import MAX_STRIKES, REDIAL_LAST, Neighbour,
 from gossipfl.protocol.pace import Pace
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
-from gossipfl_topology import chance, neighbours
+from gossipfl_topology.live import Topology, named
 
 PUBLISH, JOIN = "publish", "join"
 """Timers beside Redial ones, which are ("redial", peer)."""
@@ -56,6 +56,7 @@ class Peer:
         incarnation: larger than in any earlier life of this id.
         addresses: where this node can be reached, told to peers.
         bootstrap: addresses of peers to find the mesh by.
+        topology: who gets a publish; must be given if the settings name a graph file.
 
     Raises:
         LocalError: `initial` does not fit `schema`, or is not finite.
@@ -72,9 +73,11 @@ class Peer:
         incarnation: int,
         addresses: tuple[str, ...] = (),
         bootstrap: dict[str, tuple[str, ...]] | None = None,
+        topology: Topology | None = None,
     ) -> None:
         self.me = me
         self.settings = settings
+        self.topology = topology or named(settings.topology)
         self.replica = Replica(schema, initial)
         self.bases = Bases(self.replica.x)
         self.neighbourhood = Neighbourhood(me)
@@ -94,7 +97,10 @@ class Peer:
             self.neighbourhood.configure(peer, where)
 
     def handle(self, event: ev.Event, now: float) -> list[ev.Effect]:
-        """What follows from `event` at time `now`, in seconds of a clock that never runs back."""
+        """What follows from `event` at time `now`, in seconds of a clock that never runs back.
+
+        Where the clock began matters to nothing but the evenness of `k-out`, which is best if all count from the epoch.
+        """
         self._out = []
         match event:
             case ev.Received(peer, body):
@@ -115,6 +121,8 @@ class Peer:
                 self._emit(ev.SetTimer(JOIN, PATIENCE))
                 for peer in list(self.neighbourhood.known):
                     self._dial(peer)
+            case ev.Rewired(topology):
+                self.topology = topology
             case ev.Stopping():
                 self._stop(now)
             case _:
@@ -158,7 +166,7 @@ class Peer:
     def _greet(self, peer: str, neighbour: Neighbour) -> None:
         hello = msg.Hello(
             self.settings.mesh, self._fingerprint, self.bases.own, self.incarnation, self.seq,
-            self.replica.age, self._addresses, neighbour.greeted,
+            self.replica.age, self._addresses, self.settings.role, neighbour.greeted,
         )  # fmt: skip
         self._send(peer, hello)
 
@@ -232,6 +240,7 @@ class Peer:
         neighbour.spoke = True
         neighbour.failed_dials = 0
         neighbour.addresses = hello.addresses or neighbour.addresses
+        neighbour.role = hello.role
         if (hello.incarnation, hello.seq) >= (neighbour.incarnation, neighbour.seq):
             neighbour.incarnation, neighbour.seq = hello.incarnation, hello.seq
             neighbour.age, neighbour.base = hello.age, hello.base
@@ -368,23 +377,29 @@ class Peer:
             if joining.complete(set(live)):
                 self._rebase(joining, now)
             elif hurry:
-                self._ask_for_snapshots(joining, live, now)
+                self._ask_for_snapshots(joining, now)
         elif not is_behind(self.replica.age, self.pace.progress, self.neighbourhood):
             self._start_cold(joining, live, now, hurry=hurry)
-        elif hurry or len(live) >= ENOUGH:
-            self._ask_for_snapshots(joining, live, now)
+        elif hurry or len(self._ahead()) >= ENOUGH:
+            self._ask_for_snapshots(joining, now)
 
-    def _ask_for_snapshots(self, joining: Joining, live: list[str], now: float) -> None:
-        if joining.rounds >= ROUNDS or not live:
+    def _ahead(self) -> list[str]:
+        """Live peers with a model ahead of ours. The others may be joining as well, and then don't answer."""
+        known = self.neighbourhood.known
+        return [peer for peer in self.neighbourhood.live() if known[peer].age > self.replica.age]
+
+    def _ask_for_snapshots(self, joining: Joining, now: float) -> None:
+        ahead = self._ahead()
+        if joining.rounds >= ROUNDS or not ahead:
             if not joining.snapshots:
                 self._begin((), now)
-            elif len(joining.snapshots) >= min(ENOUGH, len(live)):
+            elif len(joining.snapshots) >= min(ENOUGH, len(ahead)):
                 self._rebase(joining, now)
             else:  # few speak for many: don't believe them yet
                 self.joining = Joining()
                 self._emit(ev.SetTimer(JOIN, PATIENCE))
             return
-        ask = [peer for peer in live if peer not in joining.snapshots]
+        ask = [peer for peer in ahead if peer not in joining.snapshots]
         ask = self._rng.sample(ask, min(ASKED, len(ask)))
         joining.expect(ask)
         for peer in ask:
@@ -466,7 +481,7 @@ class Peer:
         """
         if is_behind(self.replica.age, self.pace.progress, self.neighbourhood):
             self.joining = Joining()
-            self._ask_for_snapshots(self.joining, self.neighbourhood.live(), now)
+            self._ask_for_snapshots(self.joining, now)
             return
         self._greet_the_silent()
         self._agree_on_base(now)
@@ -478,8 +493,9 @@ class Peer:
         if self.joining is not None:
             return
         self.pace.publish(now, self.replica.age)
-        settings, live = self.settings, self.neighbourhood.live()
-        to = neighbours(settings.topology, self.me, live, settings.fanout, self._rng)
+        known = self.neighbourhood.known
+        view = {self.me: self.settings.role} | {peer: known[peer].role for peer in self.neighbourhood.live()}
+        to = self.topology.neighbours(self.me, view, int(now // self.settings.interval))
         if not to:
             return
         self.seq += 1
@@ -495,8 +511,7 @@ class Peer:
 
     def _rate(self) -> float:
         """q: publishes per second from here to one neighbour."""
-        reach = chance(self.settings.topology, len(self.neighbourhood.live()), self.settings.fanout)
-        return self.pace.rate(reach)
+        return self.pace.rate(self.topology.chance(len(self.neighbourhood.live())))
 
     def _stop(self, now: float) -> None:
         self._publish(now)

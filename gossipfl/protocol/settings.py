@@ -8,7 +8,9 @@ from msgspec import Meta, Struct
 
 from gossipfl.errors import LocalError
 from gossipfl.mixing.staleness import STRATEGIES
-from gossipfl_topology import TOPOLOGIES
+from gossipfl_topology import TopologyError
+from gossipfl_topology.live import ROLES, named
+from gossipfl_topology.parameters import is_path
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -24,11 +26,16 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Seconds between two publishes, ±10 %. Shorter learns sooner and costs bytes in proportion."),
     ] = 1.0
     topology: Annotated[
-        str, Meta(description="Who gets a publish: random (fan-out fresh peers each time), ring, or complete.")
-    ] = "random"
-    fanout: Annotated[
-        int, Meta(description="Recipients of a publish with random. More mixes faster and costs bytes in proportion.")
-    ] = 3
+        str,
+        Meta(
+            description="Who gets a publish: k-out:k=3 (3 fresh peers each time; more mix faster and cost bytes in"
+            " proportion), regular:k=4, ring, exponential, complete, hierarchical, or a graph file of peer ids."
+        ),
+    ] = "k-out:k=3"
+    role: Annotated[
+        str,
+        Meta(description="This node's level in a hierarchical topology: sensor (or nothing), gateway, or district."),
+    ] = ""
     steps: Annotated[
         int,
         Meta(
@@ -43,8 +50,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         _check("mesh", self.mesh, 0 < len(self.mesh) <= 64, "1 to 64 characters")
         _check("interval", self.interval, 0.05 <= self.interval <= 86_400, "0.05 to 86400 seconds")
-        _check("topology", self.topology, self.topology in TOPOLOGIES, f"one of {', '.join(TOPOLOGIES)}")
-        _check("fanout", self.fanout, 1 <= self.fanout <= 32, "1 to 32")
+        if not is_path(self.topology):
+            try:
+                named(self.topology)
+            except TopologyError as error:
+                raise LocalError(f"topology = {self.topology!r}: {error}") from None
+        _check("role", self.role, self.role in ("", *ROLES), f"nothing, or one of {', '.join(ROLES)}")
         _check("steps", self.steps, 1 <= self.steps <= 100_000, "1 to 100000")
         _check("staleness", self.staleness, self.staleness in STRATEGIES, f"one of {', '.join(STRATEGIES)}")
 

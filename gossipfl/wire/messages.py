@@ -35,6 +35,7 @@ PeerId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 Address: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 Addresses: TypeAlias = Annotated[tuple[Address, ...], Meta(max_length=MAX_ADDRESSES)]
 Name: TypeAlias = Annotated[str, Meta(max_length=64)]
+Role: TypeAlias = Annotated[str, Meta(max_length=16)]
 Counter: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 Age: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_AGE)]
 Rate: TypeAlias = Annotated[float, Meta(gt=0, le=MAX_RATE)]
@@ -58,6 +59,7 @@ class Hello(Struct, frozen=True, array_like=True, gc=False, tag=1, forbid_unknow
     seq: Counter
     age: Age
     addresses: Addresses
+    role: Role
     heard: bool
     """Have I heard your Hello on this link? If not, and you have heard mine, say it again."""
 

@@ -147,7 +147,18 @@ class Victim:
     def hello(self, age: float | None = None) -> list[Any]:
         base = name_of(self.rng.choice(self.others))
         age = self.peer.replica.age if age is None else age
-        return [1, "gossipfl", SCHEMA.fingerprint, base, 1, 0, age, ["there"], self.rng.random() < 0.5]
+        return [
+            1,
+            "gossipfl",
+            SCHEMA.fingerprint,
+            base,
+            1,
+            0,
+            age,
+            ["there"],
+            self.rng.choice(("", "gateway")),
+            self.rng.random() < 0.5,
+        ]
 
     def payload(self, base: Vector) -> list[Any]:
         with np.errstate(all="ignore"):

@@ -183,7 +183,7 @@ def test_a_device_s_life_from_init_to_stop(home: Path, started: list[subprocess.
 
 
 def test_init_sets_what_it_is_given_and_never_overwrites(home: Path) -> None:
-    first = gossipfl("init", "--home", home, "--gossip.fanout", "7")
+    first = gossipfl("init", "--home", home, "--gossip.topology", "k-out:k=7")
     assert first.returncode == Exit.OK
     assert f"gossipfl run --home {home}" in first.stdout
     before = {path.name: path.read_bytes() for path in home.iterdir() if path.is_file()}
@@ -201,26 +201,26 @@ def test_init_keeps_a_key_that_is_there_already(home: Path) -> None:
 
 
 def test_init_with_an_impossible_value_makes_nothing(home: Path) -> None:
-    refused = gossipfl("init", "--home", home / "device", "--gossip.fanout", "99")
+    refused = gossipfl("init", "--home", home / "device", "--gossip.topology", "k-out:k=99")
     assert refused.returncode == Exit.BAD_CONFIG
-    assert "gossip.fanout" in one_line(refused.stderr)
+    assert "gossip.topology" in one_line(refused.stderr)
     assert not (home / "device").exists()
 
 
 def test_config_show_tells_values_and_origins(home: Path) -> None:
-    gossipfl("init", "--home", home, "--gossip.fanout", "7")
+    gossipfl("init", "--home", home, "--gossip.topology", "k-out:k=7")
     shown = gossipfl(
         "config", "show", "--origin", "--json", "--home", home, "--gossip.steps", "9", GOSSIPFL_GOSSIP_INTERVAL="2"
     )
     rows = json.loads(shown.stdout)
-    assert rows["gossip.fanout"] == {"value": 7, "origin": str(home / "config.toml")}
+    assert rows["gossip.topology"] == {"value": "k-out:k=7", "origin": str(home / "config.toml")}
     assert rows["gossip.interval"] == {"value": 2.0, "origin": "GOSSIPFL_GOSSIP_INTERVAL"}
     assert rows["gossip.steps"] == {"value": 9, "origin": "--gossip.steps"}
-    assert rows["gossip.topology"] == {"value": "random", "origin": "default"}
+    assert rows["gossip.role"] == {"value": "", "origin": "default"}
     text = gossipfl("config", "show", "--origin", "--home", home)
     assert f"# {home / 'config.toml'}" in text.stdout
     plain = json.loads(gossipfl("config", "show", "--json", "--home", home).stdout)
-    assert plain["gossip.fanout"] == 7
+    assert plain["gossip.topology"] == "k-out:k=7"
 
 
 # --- what goes wrong

@@ -150,7 +150,8 @@ class Guest:
                 await trio.sleep(0.1)
         theirs = self.hellos[peer]
         self.say(
-            daemon, msg.Hello(theirs.mesh, theirs.schema, theirs.base, self.incarnation, 0, theirs.age, (), heard=True)
+            daemon,
+            msg.Hello(theirs.mesh, theirs.schema, theirs.base, self.incarnation, 0, theirs.age, (), "", heard=True),
         )
         return theirs
 
@@ -290,7 +291,7 @@ def malformed(hello: msg.Hello, incarnation: int) -> list[bytes]:
 
 
 def test_the_test_s_own_malformed_frames_are_malformed() -> None:
-    hello = msg.Hello("m", bytes(range(16)), bytes(16), 1, 0, 10.0, (), heard=True)
+    hello = msg.Hello("m", bytes(range(16)), bytes(16), 1, 0, 10.0, (), "", heard=True)
     bodies = malformed(hello, 1)
     broken = 0
     for body in bodies:

@@ -107,7 +107,7 @@ def test_digits_are_learnt_under_every_fault_with_every_seed(seed: int) -> None:
     assert float(np.mean(accuracies(world))) > 0.8
 
 
-@pytest.mark.parametrize("topology", ["random", "ring", "complete"])
+@pytest.mark.parametrize("topology", ["k-out", "ring", "complete", "regular", "exponential"])
 def test_alone_a_node_knows_half_and_together_all(topology: str) -> None:
     alone = blobs(8)[0]
     vector = alone.initial()

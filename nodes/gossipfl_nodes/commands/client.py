@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -41,21 +42,24 @@ def get(home: Home, path: str) -> Any:
     return _ask(home, "GET", path)
 
 
-def post(home: Home, path: str) -> Any:
-    """As `get`, with POST."""
-    return _ask(home, "POST", path)
+def post(home: Home, path: str, body: Any = None) -> Any:
+    """As `get`, with POST and `body` as JSON."""
+    return _ask(home, "POST", path, body)
 
 
-def _ask(home: Home, method: str, path: str) -> Any:
+def _ask(home: Home, method: str, path: str, body: Any = None) -> Any:
     connection = _UnixConnection(str(home.socket))
     try:
-        connection.request(method, path)
+        connection.request(method, path, None if body is None else json.dumps(body))
         response = connection.getresponse()
-        body = response.read()
+        answer = response.read()
     except (OSError, http.client.HTTPException) as error:
         raise NotRunning(f"{home.path}: no daemon answers here ({error}); gossipfl run starts one") from error
     finally:
         connection.close()
     if response.status != http.client.OK:
-        raise LocalError(f"{home.socket}: {method} {path}: {response.status} {response.reason}")
-    return json.loads(body)
+        reason = f"{method} {path}: {response.status} {response.reason}"
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            reason = json.loads(answer)["error"]
+        raise LocalError(f"{home.socket}: {reason}")
+    return json.loads(answer)

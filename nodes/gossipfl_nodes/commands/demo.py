@@ -22,9 +22,12 @@ from gossipfl_nodes.commands import options
 from gossipfl_nodes.demo import baselines, gauges, report
 from gossipfl_nodes.demo.display import Display, print_result
 from gossipfl_nodes.demo.mesh import Member, Mesh, Plan
+from gossipfl_nodes.demo.wiring import NODES, wire
 from gossipfl_nodes.files import write_durably
-from gossipfl_topology import TOPOLOGIES
+from gossipfl_topology.errors import TopologyError
 
+MOST = 64
+"""Daemons that one machine should be asked to run."""
 INTERVAL = 0.25
 """Seconds between two publishes of a node: a device takes its time, an audience doesn't have it."""
 OBSERVE_EVERY = 0.25
@@ -56,10 +59,18 @@ def demo(arguments: list[str]) -> int:
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("gossipfl demo", description=demo.__doc__, allow_abbrev=False)
-    parser.add_argument("--nodes", type=int, default=8, metavar="N", help="daemons to run (default: 8)")
+    parser.add_argument(
+        "--nodes",
+        type=int,
+        metavar="N",
+        help=f"daemons to run (default: {NODES}, or a graph file's nodes)",
+    )
     parser.add_argument("--task", default="digits", metavar="NAME", help="digits, npz, or file.py:factory")
     parser.add_argument("--data", type=Path, metavar="PATH", help="what the task reads its data from")
-    parser.add_argument("--topology", default="random", choices=TOPOLOGIES, help="who talks to whom (default: random)")
+    parser.add_argument(
+        "--topology", default="k-out", metavar="NAME[:K=V,…]",
+        help="who talks to whom: any that gossipfl topology list names, or a graph file (default: k-out)",
+    )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=60, metavar="S", help="how long to run (default: 60)")
     parser.add_argument("--until", type=float, metavar="ACC", help="end as soon as the nodes' mean accuracy is ACC")
     parser.add_argument(
@@ -71,14 +82,21 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--home", type=Path, metavar="DIR", help="keep the daemons' homes and logs here")
     given = parser.parse_args(arguments)
     for name, ok, allowed in (
-        ("nodes", 1 <= given.nodes <= 64, "1 to 64"),
+        ("nodes", given.nodes is None or 1 <= given.nodes <= MOST, f"1 to {MOST}"),
         ("seconds", given.seconds > 0, "more than 0"),
         ("until", given.until is None or 0 < given.until <= 1, "more than 0, up to 1"),
-        ("kill", 0 <= given.kill < given.nodes, "0 to one less than the nodes"),
         ("seed", given.seed >= 0, "0 or more"),
     ):
         if not ok:
             parser.error(f"--{name} {getattr(given, name)}: allowed is {allowed}")
+    try:
+        given.wiring = wire(given.topology, given.nodes, given.seed)
+    except TopologyError as error:
+        parser.error(f"--topology {given.topology}: {error}")
+    if given.wiring.nodes > MOST:
+        parser.error(f"--topology {given.topology}: it has {given.wiring.nodes} nodes; allowed is up to {MOST}")
+    if not 0 <= given.kill < given.wiring.nodes:
+        parser.error(f"--kill {given.kill}: allowed is 0 to one less than the nodes")
     for name in ("json", "html"):
         path = getattr(given, name)
         if path is not None and not path.absolute().parent.is_dir():
@@ -88,10 +106,9 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 def _run(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[list[tuple[float, float]]]]:
     task = options.absolute({"task.name": given.task, "task.data": str(given.data or "")})
-    plan = Plan(given.nodes, task["task.name"], task["task.data"], given.topology, INTERVAL, given.seed)
-    headline = (
-        f"gossipfl demo: {plan.nodes} daemons learn {given.task} over a {plan.topology} topology, seed {plan.seed}"
-    )
+    plan = Plan(given.wiring, task["task.name"], task["task.data"], INTERVAL, given.seed)
+    nodes = plan.wiring.nodes
+    headline = f"gossipfl demo: {nodes} daemons learn {given.task} over {given.topology}, seed {plan.seed}"
     loopback = gauges.loopback_bytes()
     with Mesh(folder, plan) as mesh, Display(headline) as display:
         watch = _Watch(mesh, given)
@@ -102,10 +119,10 @@ def _run(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[
         sent = gauges.loopback_bytes()
         result = _result(mesh, given, watch)
         if loopback is not None and sent is not None:
-            result["loopback_bytes_per_node"] = (sent - loopback) / plan.nodes
+            result["loopback_bytes_per_node"] = (sent - loopback) / nodes
     print("training the baselines: each node alone, and all data together …", file=sys.stderr)
     steps = [member.total("steps") for member in mesh.members]
-    compared = baselines.measure(plan.task, Node(0, plan.nodes, plan.seed, given.data), steps)
+    compared = baselines.measure(plan.task, Node(0, nodes, plan.seed, given.data), steps)
     result["local_only_accuracy"] = _or_none(compared.local_only)
     result["central_accuracy"] = _or_none(compared.central)
     result["local_only_steps"], result["central_steps"] = compared.local_steps, compared.central_steps

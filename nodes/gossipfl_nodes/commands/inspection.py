@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 from gossipfl.cli import Exit
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import KEYS, load
 from gossipfl_nodes.daemon.home import Home
-
-WIDE = 400
-"""Columns, enough for ids and addresses in full."""
 
 
 def status(arguments: list[str]) -> int:
@@ -24,7 +20,7 @@ def status(arguments: list[str]) -> int:
     else:
         width = max(map(len, found))
         for name, value in found.items():
-            print(f"{name:{width}}  {_shown(value)}")
+            print(f"{name:{width}}  {options.shown(value)}")
     return Exit.OK
 
 
@@ -35,15 +31,8 @@ def peers(arguments: list[str]) -> int:
     if given.json:
         options.print_json(found)
         return Exit.OK
-    from rich.console import Console
-    from rich.table import Table
-
     columns = ("id", "live", "age", "merges", "refused", "bytes_sent", "bytes_received", "addresses")
-    table = Table(*columns, box=None)
-    for row in found:
-        table.add_row(*(_shown(row[column]) for column in columns))
-    # Where it is not read on a terminal, nothing is cut off.
-    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+    options.print_table(columns, ([options.shown(row[column]) for column in columns] for row in found))
     return Exit.OK
 
 
@@ -82,21 +71,5 @@ def config(arguments: list[str]) -> int:
     width = max(map(len, rows))
     for path, row in rows.items():
         origin = f"  # {row['origin']}" if given.origin else ""
-        print(f"{path:{width}} = {_shown(row['value'])}{origin}")
+        print(f"{path:{width}} = {options.shown(row['value'])}{origin}")
     return Exit.OK
-
-
-def _shown(value: Any) -> str:
-    match value:
-        case None:
-            return "–"
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
-        case list() | tuple():
-            return ", ".join(map(str, value)) or "–"
-        case dict():
-            return ", ".join(f"{name} {_shown(number)}" for name, number in value.items()) or "–"
-        case _:
-            return str(value)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gossipfl_nodes.daemon.config import KEYS
+from gossipfl_topology.parameters import is_path
+
+WIDE = 400
+"""Columns, enough for ids and addresses in full."""
 
 
 def parser(command: str, doc: str | None, *, keys: bool = False, json: bool = False) -> argparse.ArgumentParser:
@@ -38,6 +44,8 @@ def absolute(flags: dict[str, str]) -> dict[str, str]:
     path, colon, factory = made.get("task.name", "").rpartition(":")
     if colon:
         made["task.name"] = f"{Path(path).absolute()}:{factory}"
+    if is_path(made.get("gossip.topology", "")):
+        made["gossip.topology"] = str(Path(made["gossip.topology"]).absolute())
     if made.get("task.data"):
         made["task.data"] = str(Path(made["task.data"]).absolute())
     return made
@@ -50,3 +58,31 @@ def print_json(value: Any) -> None:
 
 def _shown(value: Any) -> str:
     return ",".join(value) or "none" if isinstance(value, tuple) else str(value) or "none"
+
+
+def shown(value: Any) -> str:
+    """`value` as a person reads it."""
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
+        case list() | tuple():
+            return ", ".join(map(str, value)) or "–"
+        case dict():
+            return ", ".join(f"{name} {shown(number)}" for name, number in value.items()) or "–"
+        case _:
+            return str(value)
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """A table on stdout; where it is not read on a terminal, nothing is cut off."""
+    from rich.console import Console
+    from rich.table import Table
+
+    made = Table(*head, box=None)
+    for row in rows:
+        made.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else WIDE).print(made)

@@ -1,6 +1,6 @@
 """The control API: HTTP/JSON under /v1 on a unix socket that only this user can reach.
 
-The command line uses nothing else. Read-only but for /v1/stop.
+The command line uses nothing else. Read-only but for POSTs: /v1/stop, and /v1/topology.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import trio
 from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio import serve
@@ -17,14 +18,26 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from gossipfl.errors import LocalError
+
+
+class Rewiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a POST to /v1/topology."""
+
+    topology: str
+
 
 async def serve_control(
     socket: Path,
     status: Callable[[], Awaitable[dict[str, Any]]],
     peers: Callable[[], Awaitable[list[dict[str, Any]]]],
     stop: trio.Event,
+    rewire: Callable[[str], Awaitable[str]],
 ) -> None:
-    """Answer on `socket` until cancelled; a POST to /v1/stop sets `stop`."""
+    """Answer on `socket` until cancelled.
+
+    A POST to /v1/stop sets `stop`; one to /v1/topology with {"topology": "NAME:k=4"} calls `rewire`.
+    """
 
     async def get_status(_: Request) -> JSONResponse:
         return JSONResponse(await status())
@@ -36,11 +49,19 @@ async def serve_control(
         stop.set()
         return JSONResponse({"stopping": True})
 
+    async def post_topology(request: Request) -> JSONResponse:
+        try:
+            asked = msgspec.json.decode(await request.body(), type=Rewiring)
+            return JSONResponse({"topology": await rewire(asked.topology)})
+        except (msgspec.MsgspecError, UnicodeDecodeError, LocalError) as error:
+            return JSONResponse({"error": str(error)}, status_code=400)
+
     app = Starlette(
         routes=[
             Route("/v1/status", get_status),
             Route("/v1/peers", get_peers),
             Route("/v1/stop", post_stop, methods=["POST"]),
+            Route("/v1/topology", post_topology, methods=["POST"]),
         ]
     )
     socket.unlink(missing_ok=True)  # noqa: ASYNC240 - one system call

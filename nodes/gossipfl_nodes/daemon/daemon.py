@@ -18,7 +18,7 @@ import structlog
 import trio
 
 from gossipfl.errors import LocalError
-from gossipfl.protocol.events import Event, Stopping
+from gossipfl.protocol.events import Event, Rewired, Stopping
 from gossipfl.protocol.peer import Peer
 from gossipfl.wire.messages import max_body
 from gossipfl_nodes.daemon.config import Loaded
@@ -30,6 +30,10 @@ from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.daemon.view import View
 from gossipfl_nodes.network import identity
 from gossipfl_nodes.network.network import open_network
+from gossipfl_topology import TopologyError
+from gossipfl_topology import load as load_graph
+from gossipfl_topology.live import Fixed, Topology, named
+from gossipfl_topology.parameters import is_path
 
 STOP_TIMEOUT = 10.0
 """Seconds for a graceful stop; then it is over anyway."""
@@ -66,15 +70,22 @@ async def run(home: Home, loaded: Loaded) -> None:
                 settings = msgspec.structs.replace(settings, steps=info.steps)
             limit, listen = max_body(schema.shared_size), config.network.listen
             async with open_network(key, listen, outbox, limit, telemetry.refuse) as network, inbox:
+                topology = _topology(settings.topology, network.id)
                 peer = Peer(
                     network.id, schema, initial, settings, random.Random(rng.getrandbits(128)),
-                    incarnation=incarnation, addresses=network.addresses, bootstrap=bootstrap,
+                    incarnation=incarnation, addresses=network.addresses, bootstrap=bootstrap, topology=topology,
                 )  # fmt: skip
                 driver = Driver(peer, network, training, telemetry)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
+
+                async def rewire(text: str) -> str:
+                    chosen = _topology(text, network.id)
+                    await outbox.send(Rewired(chosen))
+                    return chosen.name
+
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(serve_control, socket, view.status, view.peers, stop)
+                    nursery.start_soon(serve_control, socket, view.status, view.peers, stop, rewire)
                     nursery.start_soon(_evaluate, peer, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope)
@@ -120,6 +131,14 @@ async def _evaluate(peer: Peer, driver: Driver, training: Training, telemetry: T
             except LocalError as error:
                 log.warning("evaluation failed", reason=str(error))
         await trio.sleep(max(EVALUATE_EVERY, training.evaluation_seconds / EVALUATE_SHARE))
+
+
+def _topology(text: str, me: str) -> Topology:
+    """The topology that `text` names; in a graph file, nodes have ids for names."""
+    try:
+        return Fixed.of(text, load_graph(text).graph, me) if is_path(text) else named(text)
+    except TopologyError as error:
+        raise LocalError(f"gossip.topology = {text!r}: {error}") from error
 
 
 def _bootstrap(addresses: tuple[str, ...]) -> dict[str, tuple[str, ...]]:

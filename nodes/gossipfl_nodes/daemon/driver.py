@@ -6,6 +6,7 @@ wants. To be read beside the simulator's (`gossipfl_sims/world.py`): what differ
 
 from __future__ import annotations
 
+import time
 from typing import Any, assert_never
 
 import trio
@@ -29,6 +30,8 @@ class Driver:
         self._network = network
         self._training = training
         self._telemetry = telemetry
+        self._epoch = time.time() - trio.current_time()
+        """Added to trio's clock, which never runs back, it is the time of day at the start: see Peer.handle."""
         self._timers: dict[Any, trio.CancelScope] = {}
         self.steady = trio.Lock()
         """Held while the peer changes; take it to look at the peer from outside."""
@@ -46,7 +49,7 @@ class Driver:
 
     async def _handle(self, event: ev.Event, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]) -> None:
         async with self.steady:
-            now = trio.current_time()
+            now = self._epoch + trio.current_time()
             if self._peer.replica.x.size >= BIG_MODEL:
                 effects = await trio.to_thread.run_sync(self._peer.handle, event, now)
             else:

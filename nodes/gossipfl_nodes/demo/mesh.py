@@ -25,6 +25,7 @@ from gossipfl_nodes.commands import client
 from gossipfl_nodes.daemon.config import template
 from gossipfl_nodes.daemon.home import Home
 from gossipfl_nodes.demo.gauges import children
+from gossipfl_nodes.demo.wiring import Wiring
 from gossipfl_nodes.files import write_durably
 from gossipfl_nodes.network import identity
 
@@ -68,10 +69,9 @@ class Member:
 class Plan(Struct, frozen=True):
     """What kind of mesh."""
 
-    nodes: int
+    wiring: Wiring
     task: str
     data: str
-    topology: str
     interval: float
     seed: int
 
@@ -86,9 +86,14 @@ class Mesh:
         self.started = time.monotonic()
 
     def __enter__(self) -> Self:
-        ports = _free_ports(self._plan.nodes)
+        ports = _free_ports(self._plan.wiring.nodes)
+        self.members = [self._make_home(index) for index in range(len(ports))]
+        topology = self._plan.wiring.topology
+        if (drawn := self._plan.wiring.file([member.id for member in self.members])) is not None:
+            topology = str(self._folder.absolute() / "graph.json")
+            write_durably(Path(topology), drawn.encode())
         for index, port in enumerate(ports):
-            self.members.append(self._prepare(index, port, bootstrap=self._address(0, ports) if index else ""))
+            self._configure(index, port, topology, bootstrap=self._address(0, ports) if index else "")
         try:
             for member in self.members:
                 self.start(member)
@@ -160,10 +165,12 @@ class Mesh:
         pids = [member.process.pid for member in self.members if member.process is not None and member.alive]
         return pids + [child for pid in pids for child in children(pid)]
 
-    def _prepare(self, index: int, port: int, bootstrap: str) -> Member:
+    def _make_home(self, index: int) -> Member:
         home = Home(self._folder / f"node-{index}")
         home.create()
-        peer = identity.id_of(home.key) if home.key.exists() else identity.create(home.key)
+        return Member(home, identity.id_of(home.key) if home.key.exists() else identity.create(home.key))
+
+    def _configure(self, index: int, port: int, topology: str, bootstrap: str) -> None:
         plan = self._plan
         given = {
             "network.listen": f"/ip4/127.0.0.1/tcp/{port}",
@@ -171,14 +178,14 @@ class Mesh:
             "task.name": plan.task,
             "task.data": plan.data,
             "task.index": str(index),
-            "task.count": str(plan.nodes),
+            "task.count": str(plan.wiring.nodes),
             "task.seed": str(plan.seed),
             "gossip.mesh": "demo",
             "gossip.interval": str(plan.interval),
-            "gossip.topology": plan.topology,
+            "gossip.topology": topology,
+            "gossip.role": plan.wiring.role(index),
         }
-        write_durably(home.config, template(given).encode())
-        return Member(home, peer)
+        write_durably(self.members[index].home.config, template(given).encode())
 
     def _address(self, index: int, ports: list[int]) -> str:
         return f"/ip4/127.0.0.1/tcp/{ports[index]}/p2p/{self.members[index].id}"

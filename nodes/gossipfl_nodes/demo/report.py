@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import html
-import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gossipfl.errors import LocalError
 from gossipfl_nodes.demo.display import number, size
 from gossipfl_nodes.files import write_durably
+from gossipfl_nodes.pages import page, table
 
-PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>gossipfl demo: {title}</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
-table {{ border-collapse: collapse }} td, th {{ padding: .2rem .8rem; text-align: right }}
-figure {{ margin: 1rem 0 }} svg {{ max-width: 100%; height: auto }}
-</style>
-<h1>{title}</h1>
-<p>{summary}</p>
-<figure>{figure}<figcaption>Accuracy of each node's served model on the held-out data.</figcaption></figure>
-<table><tr>{head}</tr>{rows}</table>
-</html>
-"""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 COLUMNS = ("id", "accuracy", "peers", "merges", "bytes_sent", "bytes_received", "restarts")
 
 
@@ -35,25 +23,22 @@ def write(path: Path, result: dict[str, Any], curves: list[list[tuple[float, flo
         LocalError: matplotlib is not installed, or the file can't be written.
     """
     show = {"accuracy": number, "bytes_sent": size, "bytes_received": size}
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(show.get(name, str)(node[name]))}</td>" for name in COLUMNS) + "</tr>"
-        for node in result["nodes"]
-    )
-    page = PAGE.format(
-        title=html.escape(f"{len(result['nodes'])} nodes, {result['task']}, {result['topology']}"),
-        summary=html.escape(
-            f"Mean accuracy {number(result['mean_accuracy'])}, worst {number(result['worst_accuracy'])}; local only"
-            f" {number(result['local_only_accuracy'])}, central {number(result['central_accuracy'])}."
-            f" {result['seconds']:.0f} seconds, seed {result['seed']}."
+    text = page(
+        f"{len(result['nodes'])} nodes, {result['task']}, {result['topology']}",
+        f"Mean accuracy {number(result['mean_accuracy'])}, worst {number(result['worst_accuracy'])}; local only"
+        f" {number(result['local_only_accuracy'])}, central {number(result['central_accuracy'])}."
+        f" {result['seconds']:.0f} seconds, seed {result['seed']}.",
+        _figure(result, curves),
+        "Accuracy of each node's served model on the held-out data.",
+        table(
+            [name.replace("_", " ") for name in COLUMNS],
+            ([show.get(name, str)(node[name]) for name in COLUMNS] for node in result["nodes"]),
         ),
-        figure=_figure(result, curves),
-        head="".join(f"<th>{name.replace('_', ' ')}</th>" for name in COLUMNS),
-        rows=rows,
     )
-    write_durably(path, page.encode())
+    write_durably(path, text.encode())
 
 
-def _figure(result: dict[str, Any], curves: list[list[tuple[float, float]]]) -> str:
+def _figure(result: dict[str, Any], curves: list[list[tuple[float, float]]]) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -70,6 +55,4 @@ def _figure(result: dict[str, Any], curves: list[list[tuple[float, float]]]) -> 
             )
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small", ncols=2, loc="lower right")
-    out = io.StringIO()
-    figure.savefig(out, format="svg")
-    return out.getvalue()[out.getvalue().index("<svg") :]
+    return figure

@@ -31,7 +31,7 @@ NAMES = ("a", "b", "c", "d")
 def a_mesh(seed: int, spread: float) -> dict[str, Peer]:
     """Four peers with one base and different models, linked to each other."""
     base = noise(SIZE, seed)
-    peers = {name: a_learning_peer(base, me=name, seed=seed + i, fanout=2) for i, name in enumerate(NAMES)}
+    peers = {name: a_learning_peer(base, me=name, seed=seed + i, topology="k-out:k=2") for i, name in enumerate(NAMES)}
     for i, (name, peer) in enumerate(peers.items()):
         trained(peer, noise(SIZE, seed + 1 + i, spread))
         meet(peer, *(other for other in NAMES if other != name), age=peer.replica.age)

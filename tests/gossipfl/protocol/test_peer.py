@@ -160,7 +160,7 @@ def test_a_broken_training_is_reported_and_the_node_goes_on() -> None:
 
 
 def test_a_publish_carries_the_rate_at_which_one_neighbour_gets_it() -> None:
-    peer = with_friends("a", "b", "c", "d", "e", "f", fanout=3, interval=2.0)
+    peer = with_friends("a", "b", "c", "d", "e", "f", topology="k-out:k=3", interval=2.0)
     rates = []
     for turn in range(30):
         rates += [message.rate for _, message in told(msg.Update, trained(peer, now=4.0 + 2 * turn))]
@@ -215,7 +215,7 @@ def test_whoever_is_linked_is_greeted_first() -> None:
     ((to, message),) = said(peer.handle(ev.Connected("a"), 0.0))
     assert to == ("a",)
     assert message == msg.Hello(
-        "gossipfl", flat(8).fingerprint, name_of(full_of(0.5)), 7, 0, 0.0, ("here", "there"), heard=False
+        "gossipfl", flat(8).fingerprint, name_of(full_of(0.5)), 7, 0, 0.0, ("here", "there"), "", heard=False
     )
 
 

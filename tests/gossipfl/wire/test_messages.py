@@ -27,7 +27,16 @@ known = st.builds(msg.KnownPeer, st.text(ascii_text, min_size=1, max_size=128), 
 
 BY_KIND: dict[str, st.SearchStrategy[Any]] = {
     "Hello": st.builds(
-        msg.Hello, st.text(max_size=64), hashes, hashes, counters, counters, ages, addresses, st.booleans()
+        msg.Hello,
+        st.text(max_size=64),
+        hashes,
+        hashes,
+        counters,
+        counters,
+        ages,
+        addresses,
+        st.text(max_size=16),
+        st.booleans(),
     ),
     "Peers": st.builds(msg.Peers, st.lists(known, max_size=64).map(tuple)),
     "Update": st.builds(msg.Update, hashes, hashes, counters, counters, ages, rates, payloads),
@@ -57,8 +66,8 @@ def test_there_is_a_strategy_for_every_message() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        msg.Hello("ü" * 64, HASH, HASH, 1, 1, 0.0, (), heard=True),
-        msg.Hello("m", HASH, HASH, 1, 1, 0.0, ("/dns/" + "ü" * 251,), heard=True),
+        msg.Hello("ü" * 64, HASH, HASH, 1, 1, 0.0, (), "", heard=True),
+        msg.Hello("m", HASH, HASH, 1, 1, 0.0, ("/dns/" + "ü" * 251,), "", heard=True),
         msg.Peers((msg.KnownPeer("漢" * 128, ()),)),
     ],
     ids=["mesh", "address", "peer"],
@@ -78,7 +87,8 @@ def test_the_largest_messages_are_within_the_largest_body() -> None:
 
 
 def hello(**fields: Any) -> list[Any]:
-    usual = {"mesh": "m", "schema": HASH, "base": HASH, "inc": 1, "seq": 2, "age": 3.0, "at": ["a"], "heard": True}
+    usual = {"mesh": "m", "schema": HASH, "base": HASH, "inc": 1, "seq": 2, "age": 3.0, "at": ["a"]}
+    usual |= {"role": "gateway", "heard": True}
     return [1, *(usual | fields).values()]
 
 
@@ -149,6 +159,8 @@ BAD: dict[str, Any] = {
     "mesh too long": hello(mesh="m" * 65),
     "mesh of a megabyte": hello(mesh="m" * (1 << 20)),
     "mesh as bytes": hello(mesh=b"m"),
+    "role too long": hello(role="r" * 17),
+    "role as bytes": hello(role=b"sensor"),
     "heard as a number": hello(heard=1),
     "hash too short": hello(schema=HASH[1:]),
     "hash too long": hello(base=HASH + b"!"),

@@ -41,14 +41,14 @@ def test_without_any_source_everything_has_its_default(file: Path) -> None:
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_file(file: Path) -> None:
-    text = "[gossip]\ninterval = 2.0\nfanout = 4\nsteps = 5\n"
-    environment = {"GOSSIPFL_GOSSIP_INTERVAL": "3", "GOSSIPFL_GOSSIP_FANOUT": "6"}
+    text = '[gossip]\ninterval = 2.0\ntopology = "ring"\nsteps = 5\n'
+    environment = {"GOSSIPFL_GOSSIP_INTERVAL": "3", "GOSSIPFL_GOSSIP_TOPOLOGY": "complete"}
     file.write_text(text)
     loaded = load(file, environment, {"gossip.interval": "4.5"})
     gossip = loaded.config.gossip
-    assert (gossip.interval, gossip.fanout, gossip.steps, gossip.topology) == (4.5, 6, 5, "random")
-    origins = [loaded.origins[f"gossip.{key}"] for key in ("interval", "fanout", "steps", "topology")]
-    assert origins == ["--gossip.interval", "GOSSIPFL_GOSSIP_FANOUT", str(file), "default"]
+    assert (gossip.interval, gossip.topology, gossip.steps, gossip.staleness) == (4.5, "complete", 5, "hinge")
+    origins = [loaded.origins[f"gossip.{key}"] for key in ("interval", "topology", "steps", "staleness")]
+    assert origins == ["--gossip.interval", "GOSSIPFL_GOSSIP_TOPOLOGY", str(file), "default"]
 
 
 def test_a_value_that_equals_the_default_still_has_its_origin(file: Path) -> None:
@@ -123,14 +123,15 @@ def test_an_unknown_variable_is_refused_with_the_nearest_that_there_is(file: Pat
         ("gossip.interval", "nan", "0.05 to 86400"),
         ("gossip.interval", "inf", "0.05 to 86400"),
         ("gossip.interval", "-1", "0.05 to 86400"),
-        ("gossip.fanout", "0", "1 to 32"),
-        ("gossip.fanout", "33", "1 to 32"),
-        ("gossip.fanout", "2.5", "int"),
-        ("gossip.fanout", "true", "int"),
+        ("gossip.steps", "100001", "1 to 100000"),
+        ("gossip.steps", "2.5", "int"),
+        ("gossip.steps", "true", "int"),
+        ("gossip.topology", "'k-out:k=33'", "1 to 32"),
+        ("gossip.role", "'boss'", "sensor, gateway, district"),
         ("gossip.steps", "0", "1 to 100000"),
         ("gossip.mesh", "''", "1 to 64"),
         ("gossip.mesh", "7", "str"),
-        ("gossip.topology", "'rnig'", "random, ring, complete"),
+        ("gossip.topology", "'rnig'", "did you mean ring?"),
         ("gossip.staleness", "'never'", "hinge"),
         ("task.index", "-1", ">= 0"),
         ("task.count", "0", ">= 1"),
@@ -199,7 +200,7 @@ GIVEN = {
     "gossip.mesh": "größe",
     "gossip.interval": "0.25",
     "gossip.topology": "ring",
-    "gossip.fanout": "5",
+    "gossip.role": "gateway",
     "gossip.steps": "11",
     "gossip.staleness": "poly",
     "log.level": "debug",
@@ -239,5 +240,5 @@ def test_any_name_survives_the_way_through_the_file(file: Path, mesh: str) -> No
 
 
 def test_a_template_of_an_impossible_value_is_refused_as_the_flag_would_be() -> None:
-    with pytest.raises(LocalError, match=r"--gossip\.fanout: gossip\.fanout = '99': allowed is 1 to 32"):
-        template({"gossip.fanout": "99"})
+    with pytest.raises(LocalError, match=r"--gossip\.steps: gossip\.steps = '0': allowed is 1 to 100000"):
+        template({"gossip.steps": "0"})

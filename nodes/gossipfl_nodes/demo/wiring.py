@@ -1,0 +1,62 @@
+"""Who talks to whom in a demo: a live topology by its name, or any graph, drawn with the daemons' ids for names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from msgspec import Struct
+
+from gossipfl_topology import GRAPHS, Graph, arrays, load
+from gossipfl_topology.errors import TopologyError
+from gossipfl_topology.files import dumps, map_path, maps
+from gossipfl_topology.live import LIVE, named
+from gossipfl_topology.parameters import find, is_path, parse
+
+NODES = 8
+"""Daemons of a demo, where neither the user nor a graph file says how many."""
+
+
+class Wiring(Struct, frozen=True):
+    """How the daemons of a demo are joined."""
+
+    topology: str
+    """As the user named it."""
+    nodes: int
+    graph: Graph | None = None
+    """Who talks to whom; None where the daemons find that out by themselves."""
+    roles: tuple[str, ...] | None = None
+
+    def role(self, index: int) -> str:
+        """The role of node `index`, if it has one."""
+        return self.roles[index] if self.roles else ""
+
+    def file(self, ids: Sequence[str]) -> str | None:
+        """The text of the graph file for daemons with these ids, if they need one."""
+        return None if self.graph is None else dumps(replace(self.graph, names=tuple(ids)))
+
+
+def wire(text: str, nodes: int | None, seed: int) -> Wiring:
+    """What `text` means: a live topology, a graph to build, a shipped map, or a graph file.
+
+    Args:
+        text: as in `--topology`.
+        nodes: as many as the user asked for, if at all.
+        seed: of a random graph.
+
+    Raises:
+        TopologyError: it is none of these, or a file's graph has another number of nodes.
+    """
+    if is_path(text) or text in maps():
+        graph = load(text if is_path(text) else map_path(text)).graph
+        if nodes not in (None, graph.n):
+            raise TopologyError(f"{text}: it has {graph.n} nodes; --nodes {nodes} doesn't fit")
+        return Wiring(text, graph.n, graph, graph.roles)
+    count = NODES if nodes is None else nodes
+    name, params = parse(text)
+    find(name, dict.fromkeys((*LIVE, *GRAPHS, *maps()), arrays))
+    if name in LIVE:
+        named(text)
+        return Wiring(text, count, roles=arrays(name, count).roles if name == "hierarchical" else None)
+    graph = arrays(name, count, seed, **params)
+    return Wiring(text, count, graph, graph.roles)

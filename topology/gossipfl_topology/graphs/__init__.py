@@ -1,0 +1,1 @@
+"""Graphs that stay as they are: each builder gives a `Graph` over the nodes 0 … n−1."""

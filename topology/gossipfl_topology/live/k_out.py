@@ -1,0 +1,52 @@
+"""Fresh k-out: in every epoch everybody sends to k others at random, and hears from k.
+
+The ids stand on a circle by their hash; multiplied with an odd number that depends on the epoch alone, they stand there
+in another order. Everybody sends to the k next ones: a random k-out graph whose in-degree is k as well, which the nodes
+agree on without a word. With k = 1 this is OD-EquiDyn in random order (Song et al., "Communication-Efficient Topologies
+for Decentralized Learning with O(1) Consensus Rate", NeurIPS 2022). Nodes whose epochs differ still draw uniformly, as
+in EL-Local (de Vos et al., NeurIPS 2023), with random in-degrees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from heapq import nsmallest
+
+from gossipfl_topology.live.topology import DICE, MASK, View, position
+from gossipfl_topology.parameters import check
+
+
+@dataclass(frozen=True, kw_only=True)
+class KOut:
+    """k others at random, drawn afresh in every publish interval; everybody hears from k as well.
+
+    Attributes:
+        k: recipients of a publish, 1 to 32.
+
+    >>> KOut(k=1).neighbours("a", {"a": "", "b": "", "c": ""}, epoch=3) != ("a",)
+    True
+    """
+
+    k: int = 3
+
+    def __post_init__(self) -> None:
+        check("k-out", "k", self.k, 1 <= self.k <= 32, "1 to 32")
+
+    @property
+    def name(self) -> str:
+        """See Topology."""
+        return f"k-out:k={self.k}"
+
+    def neighbours(self, me: str, view: View, epoch: int) -> tuple[str, ...]:
+        """The k live ids that follow `me` on the circle of this epoch."""
+        factor, here = position(str(epoch), DICE) | 1, position(me)
+        others = (node for node in view if node != me)
+        return tuple(nsmallest(self.k, others, key=lambda node: ((position(node) - here) * factor & MASK, node)))
+
+    def chance(self, others: int) -> float:
+        """A publish goes to k of the others.
+
+        >>> KOut(k=2).chance(8)
+        0.25
+        """
+        return min(1.0, self.k / others) if others else 1.0

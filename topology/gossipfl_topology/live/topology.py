@@ -1,0 +1,49 @@
+"""What all live topologies are, and the hash that they choose by.
+
+Ids are placed on a circle of 2⁶⁴ points by their hash, as in consistent hashing (Karger et al. 1997) and Chord (Stoica
+et al. 2001): a node that comes or goes changes its surroundings only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Protocol, TypeAlias
+
+View: TypeAlias = Mapping[str, str]
+"""The ids that a node believes alive, its own among them, each with its role ("" if it has none)."""
+MASK = (1 << 64) - 1
+DICE = 1 << 32
+"""A circle that is no ring: for a second hash of an id, independent of its place."""
+
+
+class Topology(Protocol):
+    """Who talks to whom, from one node's point of view."""
+
+    @property
+    def name(self) -> str:
+        """As a configuration names it, with its parameters."""
+
+    def neighbours(self, me: str, view: View, epoch: int) -> tuple[str, ...]:
+        """The recipients of a publish of `me`, from `view` without `me`, nobody twice, in a fixed order.
+
+        Args:
+            me: the caller's id; it need not be in `view`.
+            view: the live ids and their roles.
+            epoch: a number that goes up once per publish interval, about the same everywhere. Where it differs
+                between nodes, only the evenness of `k-out` suffers.
+        """
+
+    def chance(self, others: int) -> float:
+        """The probability that a publish goes to a given one of the neighbours, with `others` live peers."""
+
+
+@lru_cache(maxsize=1 << 16)
+def position(node: str, circle: int = 0) -> int:
+    """Where `node` stands on circle number `circle`, 0 … 2⁶⁴−1, uniform over ids and independent between circles.
+
+    >>> 0 <= position("a") <= MASK and position("a") != position("a", 1)
+    True
+    """
+    return int.from_bytes(blake2b(node.encode(), digest_size=8, salt=circle.to_bytes(8, "little")).digest(), "little")

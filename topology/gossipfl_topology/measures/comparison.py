@@ -1,0 +1,99 @@
+"""Topologies side by side: what agreement costs, in rounds and messages, with all nodes there and with some absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gossipfl_topology.errors import TopologyError
+from gossipfl_topology.measures.consensus import simulate
+from gossipfl_topology.measures.subject import Subject, named_subject
+from gossipfl_topology.measures.summary import EPSILON, summary
+
+ABSENT = (0.0, 0.1, 0.3)
+"""Shares of the nodes that miss a round: a quiet LAN, phones, and a bad day."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What agreement takes when each node misses a round with probability `absent`.
+
+    Attributes:
+        absent: that probability.
+        rounds: until the mean-square error is ≤ ε; None if it never was.
+        messages: sent until then, per node.
+        drift: how far the mean has moved, in standard deviations of the start values.
+    """
+
+    absent: float
+    rounds: int | None
+    messages: float | None
+    drift: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One topology of the table.
+
+    Attributes:
+        name: as it was asked for.
+        summary: as `summary` gives it.
+        costs: one for each share of absent nodes.
+    """
+
+    name: str
+    summary: dict[str, Any]
+    costs: tuple[Cost, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON.
+
+        >>> Row("ring", {"nodes": 3}, (Cost(0.0, 1, 2.0, 0.0),)).as_dict()["costs"][0]["rounds"]
+        1
+        """
+        return asdict(self)
+
+
+def compare(
+    names: Iterable[str],
+    n: int,
+    *,
+    absent: Sequence[float] = ABSENT,
+    epsilon: float = EPSILON,
+    runs: int = 32,
+    seed: int = 0,
+    limit: int = 20_000,
+) -> Iterator[Row]:
+    """A row for each topology, as soon as it is measured. Seeded Monte Carlo: the same seed gives the same table.
+
+    Args:
+        names: topologies, `NAME[:KEY=VALUE,…]`.
+        n: number of nodes, ≥ 2.
+        absent: probabilities that a node misses a round, each 0 ≤ q < 1.
+        epsilon: mean-square error to reach, in units of the start values' variance.
+        runs: repetitions.
+        seed: of all randomness.
+        limit: rounds after which a topology counts as never agreeing.
+
+    Raises:
+        TopologyError: a name, parameter or number that isn't allowed.
+
+    >>> [row] = compare(["complete"], 5, runs=2)
+    >>> [cost.rounds for cost in row.costs][0]
+    1
+    """
+    subjects = [named_subject(name, n, seed) for name in names]  # a wrong name is found before the work begins
+    for subject in subjects:
+        costs = tuple(_cost(subject, q, epsilon, runs, seed, limit) for q in absent)
+        yield Row(subject.name, summary(subject), costs)
+
+
+def _cost(subject: Subject, absent: float, epsilon: float, runs: int, seed: int, limit: int) -> Cost:
+    try:
+        found = simulate(subject.rounds(), subject.n, absent=absent, epsilon=epsilon, runs=runs, seed=seed, limit=limit)
+    except TopologyError as error:
+        if "limit" not in str(error):
+            raise
+        return Cost(absent, None, None, None)
+    return Cost(absent, found.rounds, found.messages, found.drift)
