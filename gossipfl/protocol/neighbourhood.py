@@ -10,11 +10,12 @@ import random
 from collections.abc import Iterable
 
 from gossipfl.wire.messages import MAX_ADDRESSES, MAX_PEERS, KnownPeer
+from gossipfl_topology.live.sample import SIZE
 
 MAX_KNOWN = 256
 """Peers remembered: enough to sample from; a larger mesh is known in part by everybody."""
-MAX_LINKS = 32
-"""Links kept by dialling: each costs about 60 kB and a keep-alive; gossip needs a handful."""
+MAX_LINKS = 3 * SIZE
+"""Links kept, whoever dialled: as many as a node wants, and as many again twice over that others want with it."""
 MAX_STRIKES = 10
 """Refused frames before the link is cut; an accepted update wins one back."""
 MAX_ALLOWANCE = 1.0
@@ -32,13 +33,15 @@ class Neighbour:
     """What is known of one peer."""
 
     __slots__ = (
-        "addresses", "age", "allowance", "allowed_at", "base", "base_given_at", "configured", "connected",
+        "addresses", "age", "allowance", "allowed_at", "base", "base_given_at", "configured", "connected", "dialling",
         "failed_dials", "greeted", "incarnation", "needed_base_at", "role", "seq",
         "snapshot_given_at", "spoke", "strikes",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.addresses: tuple[str, ...] = ()
+        self.dialling = False
+        """Is a dial under way, or a timer until the next one?"""
         self.connected = False
         """Can we send to it? Its first frames may be here before."""
         self.greeted = False
@@ -139,12 +142,13 @@ class Neighbourhood:
     def wants_link(self, peer: str) -> bool:
         """Is `peer` worth dialling?"""
         neighbour = self.known.get(peer)
-        return neighbour is not None and not neighbour.connected and bool(neighbour.reachable)
+        if neighbour is None or neighbour.connected or neighbour.dialling:
+            return False
+        return bool(neighbour.reachable)
 
-    @property
-    def full(self) -> bool:
-        """Are there links enough? Others may still come."""
-        return sum(record.connected for record in self.known.values()) >= MAX_LINKS
+    def links(self) -> list[str]:
+        """The peers that there is a link to."""
+        return [peer for peer, neighbour in self.known.items() if neighbour.connected]
 
     def redial_delay(self, peer: str, rng: random.Random) -> float | None:
         """Seconds to wait before dialling `peer` after a link or dial ended; None: don't."""

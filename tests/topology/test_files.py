@@ -51,6 +51,7 @@ BROKEN: list[tuple[str, str | bytes, str]] = [
     (".json", b"\xef\xbb\xbf \n", "empty: allowed is a file with at least one node"),
     (".graphml", b" ", "empty: allowed is a file with at least one node"),
     (".edges", b"# nobody\n\n  # here\n", "empty: allowed is a file with at least one node"),
+    (".csv", b"# nobody\n", "empty: allowed is a file with at least one node"),
     (".csv", b"0,1\n1,\x00\n", "binary, or UTF-16: allowed is text in UTF-8"),
     (".json", '{"nodes": []}'.encode("utf-16"), "binary, or UTF-16: allowed is text in UTF-8"),
     (".txt", b"a b\nb \xe9t\xe9\n", "line 2: byte 0xe9: allowed is text in UTF-8"),
@@ -87,6 +88,12 @@ BROKEN: list[tuple[str, str | bytes, str]] = [
     (".graphml", graphml('<node id="a"><data key="x">east</data></node>'), "ValueError: .*'east': allowed is GraphML"),
     (".graphml", graphml('<node id="a"><data key="q">1</data></node>'), "NetworkXError: .* no key q: allowed is Gra"),
     (".graphml", graphml('<node id="a"/><hyperedge/>'), "NetworkXError: .*hyperedges: allowed is GraphML"),
+    (
+        ".graphml",
+        graphml('<node id="a"><graph><node id="b"/></graph></node>'),
+        "graphs in a graph, or after it: allowed",
+    ),
+    (".graphml", graphml('<node id="a"/></graph><graph><node id="b"/>'), "graphs in a graph, or after it: allowed is"),
     # JSON
     (".json", '{"nodes": [\n{"id": 1},\n]}', "line (2, column 10|3, column 1): .*: allowed is JSON"),
     (".json", "[" * 100_000, "a number of thousands of digits, or brackets as deep: allowed is neither"),
@@ -102,6 +109,7 @@ BROKEN: list[tuple[str, str | bytes, str]] = [
     (".json", node_link([NODE, "b"]), r"nodes\[1\] = b: allowed is an object"),
     (".json", node_link([NODE, {"name": "b"}]), r"nodes\[1\]: id = None: allowed is an id that no other node has"),
     (".json", node_link([{"id": 1}, {"id": "1"}]), r"nodes\[1\]: id = 1: allowed is an id that no other node has"),
+    (".json", node_link([{"id": True}]), r"nodes\[0\]: id = True: allowed is text, or whole numbers"),
     (".json", node_link([{"id": 1.5}]), r"nodes\[0\]: id = 1.5: allowed is text, or whole numbers"),
     (".json", node_link(AB, [{"source": "a", "target": "c"}]), r"edges\[0\]: target = c: allowed is the id of a node"),
     (".json", node_link(AB, [{"source": "a"}]), r"edges\[0\]: target = None: allowed is the id of a node of the file"),
@@ -174,6 +182,15 @@ def test_more_nodes_or_edges_than_allowed_are_refused(
         load(map_path(name))
 
 
+def test_networkx_never_sees_a_graphml_file_with_too_many_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(nx, "parse_graphml", seen.append)
+    monkeypatch.setattr(files, "NODES", 11)
+    with pytest.raises(TopologyError, match="12 nodes, 0 edges so far"):
+        load(map_path("village"))
+    assert not seen
+
+
 def test_exactly_as_many_nodes_and_edges_as_allowed_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, nodes, edges in (("street-grid", 30, 49), ("two-towns", 20, 61), ("village", 12, 26)):
         monkeypatch.setattr(files, "NODES", nodes)
@@ -233,12 +250,10 @@ RULES: list[tuple[str, str, list[list[int]], list[float] | None, list[str]]] = [
     (".edges", "a b 2\nb a 2\n", [[0, 1]], [2], []),
     (
         ".csv",
-        "0,0.5,0\n0.25,0,0\n0,0.125,0\n",
+        "0,3,0\n2,0,0\n0,0.125,0\n",
         [[0, 1], [1, 2]],
-        [0.5, 0.125],
-        [
-            "2 edges whose weight differs in the two directions, the larger kept, the first node 0 – node 1 (0.5 and 0.25)"
-        ],
+        [3, 0.125],
+        ["2 edges whose weight differs in the two directions, the larger kept, the first node 0 – node 1 (3 and 2)"],
     ),
     (
         ".edges",
@@ -319,7 +334,8 @@ NAMES: list[tuple[str, str, tuple[str, ...] | None]] = [
     (".txt", "\ufeffé b\r\n", ("é", "b")),
     (".csv", "0,1\n1,0\n", None),
     (".csv", "a, b\n0,1\n1,0\n", ("a", "b")),
-    (".csv", "a,0,1\nb,1,0\n", ("a", "b")),
+    (".csv", "a,0,1\rb,1,0\r", ("a", "b")),
+    (".csv", 'a, "b, c"\n0, 1\n1, 0\n', ("a", "b, c")),
     (".csv", '"","a, b","c"\n"a, b",0,1\n"c",1,0\n', ("a, b", "c")),
     (".csv", "road,a,b\na,0,1\nb,1,0\n", ("a", "b")),
     (".csv", ",773869,767541\n773869,0,1\n767541,1,0\n", ("773869", "767541")),
@@ -357,6 +373,14 @@ def test_links_is_another_word_for_edges(tmp_path: Path) -> None:
 
 def test_a_suffix_may_be_in_capitals(tmp_path: Path) -> None:
     assert read(tmp_path, ".CSV", "0,1\n1,0\n").graph.n == 2
+
+
+def test_parts_of_graphml_that_say_nothing_about_the_graph_are_passed_over_in_silence(tmp_path: Path) -> None:
+    keys = '<key id="c" for="node" attr.name="colour"/>'
+    inside = '<node id="a"><port name="p"/><data key="c">red</data></node><node id="b"/><edge source="a" target="b"/>'
+    loaded = read(tmp_path, ".graphml", f"{GRAPHML}{keys}<graph><desc>two</desc>{inside}</graph></graphml>")
+    assert loaded.graph.edges.tolist() == [[0, 1]]
+    assert loaded.notes == ()
 
 
 def test_positions_and_roles_are_taken_over_and_a_default_counts(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import json
 import reprlib
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from os import PathLike
@@ -29,8 +29,8 @@ from gossipfl_topology.graph import FloatArray, Graph, IntArray
 
 NODES = 1_000_000  # what the arrays of Graph are meant for
 EDGES = 10_000_000
-# A list of EDGES lines, or a matrix with as many entries, fits in the first, and takes a few times its size in memory;
-# the objects that XML and JSON are parsed into take twenty times their text.
+# EDGES lines or entries fit in the first, and take up to fifteen times their text in memory; what JSON and XML are
+# parsed into takes up to fifty times theirs.
 PLAIN_BYTES, OBJECT_BYTES = 256 * 2**20, 64 * 2**20
 MAPS = Path(__file__).parent / "maps"
 EMPTY = "empty: allowed is a file with at least one node"
@@ -152,17 +152,14 @@ def _text(source: Path, limit: int) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _lines(text: str) -> list[tuple[int, str]]:
+def _lines(text: str) -> Iterator[tuple[int, str]]:
     """The lines that are neither blank nor comments, with their numbers."""
-    lines = [(k, line) for k, line in enumerate(text.split("\n"), 1) if line.lstrip()[:1] not in ("", "#")]
-    if not lines:
-        raise TopologyError(EMPTY)
-    return lines
+    return ((k, line) for k, line in enumerate(text.split("\n"), 1) if line.lstrip()[:1] not in ("", "#"))
 
 
 def _edge_list(text: str) -> Loaded:
     index: dict[str, int] = {}
-    ends: list[tuple[int, int]] = []
+    ends: list[int] = []
     weights: list[float] = []
     for number, line in _lines(text):
         told = line.partition("#")[0].strip()
@@ -171,9 +168,11 @@ def _edge_list(text: str) -> Loaded:
             raise TopologyError(f"line {number}: {_shown(told)}: allowed is NAME NAME [WEIGHT], or NAME alone")
         nodes = [index.setdefault(name, len(index)) for name in cells[:2]]
         if len(nodes) == 2:
-            ends.append((nodes[0], nodes[1]))
+            ends += nodes
             weights.append(_number(cells[2], f"line {number}, column 3:") if len(cells) == 3 else 1.0)
-        _bound(len(index), len(ends))
+        _bound(len(index), len(weights))
+    if not index:
+        raise TopologyError(EMPTY)
     labels, pairs = list(index), np.array(ends, dtype=np.int64).reshape(-1, 2)
     if all(label.isascii() and label.isdigit() and len(label) < 19 for label in labels):  # 18 digits fit an int64
         order = np.argsort(np.array(labels, dtype=np.int64), kind="stable")
@@ -183,7 +182,9 @@ def _edge_list(text: str) -> Loaded:
 
 def _matrix(text: str) -> Loaded:
     """Row by row, for memory is wanted for the edges, not for n² entries."""
-    lines = _lines(text)
+    lines = list(_lines(text))
+    if not lines:
+        raise TopologyError(EMPTY)
     first = _cells(*lines[0])
     in_row, in_column = _headers(len(lines), first)
     heads: list[str] = []
@@ -264,7 +265,7 @@ def _json(text: str) -> Loaded:
 def _graphml(text: str) -> Loaded:
     import networkx as nx
 
-    _check_graphml(text)
+    counted = _count_graphml(text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about ports, and keys without a type: of no matter here
         try:
@@ -276,11 +277,18 @@ def _graphml(text: str) -> Loaded:
         except Exception as error:  # its conversions raise what they meet, as KeyError or AttributeError
             what = _shown(f"{type(error).__name__}: {error}")
             raise TopologyError(f"{what}: allowed is GraphML that networkx reads") from error
+    if counted != (len(graph), graph.number_of_edges()):
+        raise TopologyError(
+            "graphs in a graph, or after it: allowed is one graph, of which networkx leaves nothing out"
+        )
     return _node_link(nx.node_link_data(graph, edges="edges"))
 
 
-def _check_graphml(text: str) -> None:
-    """Refuse a DTD, whose entities can unfold without end, and nodes that networkx would make up or merge."""
+def _count_graphml(text: str) -> tuple[int, int]:
+    """The numbers of nodes and edges.
+
+    Refused are a DTD, whose entities can unfold without end, and nodes that networkx would make up or merge.
+    """
     nodes: set[str | None] = set()
     ends: list[tuple[int, str | None]] = []
     parser = expat.ParserCreate(namespace_separator=" ")
@@ -308,6 +316,7 @@ def _check_graphml(text: str) -> None:
     for line, name in ends:
         if name not in nodes:
             raise TopologyError(f"line {line}: edge at {_shown(name)}: allowed is an edge between nodes of the file")
+    return len(nodes), len(ends) // 2
 
 
 def _node_link(data: Any) -> Loaded:

@@ -52,6 +52,9 @@ def find(name: str, functions: Mapping[str, Function]) -> Function:
 
     Raises:
         TopologyError: there is none; the message has the nearest name and all of them.
+
+    >>> find("ring", {"ring": len})([1, 2])
+    2
     """
     if name not in functions:
         near = get_close_matches(name, functions, 1)
@@ -112,6 +115,10 @@ def check(name: str, key: str, value: object, ok: bool, allowed: str) -> None:  
 
     Raises:
         TopologyError: if not `ok`; the message has topology, key, value, and what is allowed.
+
+    >>> check("regular", "k", 9, 9 < 5, "k must be < n = 5")
+    Traceback (most recent call last):
+    gossipfl_topology.errors.TopologyError: regular: k = 9: k must be < n = 5
     """
     if not ok:
         raise TopologyError(f"{name}: {key} = {value}: {allowed}")

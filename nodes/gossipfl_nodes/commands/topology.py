@@ -165,7 +165,8 @@ def _report(given: argparse.Namespace, subject: Subject) -> None:
 
 
 def _compare(given: argparse.Namespace) -> None:
-    from gossipfl_topology.measures.comparison import EPSILON, compare
+    from gossipfl_topology.measures.comparison import compare
+    from gossipfl_topology.measures.summary import EPSILON
 
     nodes = given.nodes or NODES
     rows: list[Row] = []

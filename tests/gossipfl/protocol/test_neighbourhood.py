@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from gossipfl.protocol.neighbourhood import (
     FORGET_AFTER,
     MAX_KNOWN,
-    MAX_LINKS,
     MAX_SEQ_JUMP,
     REDIAL_FIRST,
     REDIAL_LAST,
@@ -120,15 +119,16 @@ def test_an_introduction_fits_in_a_message() -> None:
     assert len(hood.introduce("p0", RNG)) == MAX_PEERS
 
 
-def test_links_made_by_dialling_are_bounded() -> None:
+def test_a_link_is_wanted_with_whom_there_is_none_nor_a_dial_under_way() -> None:
     hood = Neighbourhood("me")
-    for i in range(MAX_LINKS):
-        hood.hear_of(f"p{i}", ("x",))
-        assert hood.wants_link(f"p{i}")
-        hood.known[f"p{i}"].connected = True
-        assert not hood.wants_link(f"p{i}")
-        assert hood.full == (i == MAX_LINKS - 1)
     assert not hood.wants_link("nobody")
+    hood.hear_of("p", ("x",))
+    assert hood.wants_link("p")
+    hood.known["p"].dialling = True
+    assert not hood.wants_link("p")
+    hood.known["p"].dialling, hood.known["p"].connected = False, True
+    assert not hood.wants_link("p")
+    assert hood.links() == ["p"]
 
 
 def test_redials_come_ever_later_up_to_a_limit() -> None:

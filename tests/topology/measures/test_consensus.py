@@ -95,15 +95,16 @@ def test_weights_that_the_formula_does_not_hold_for_are_refused(W: FloatArray, e
 
 def test_the_simulation_agrees_with_the_exact_rounds() -> None:
     found = simulate(masked([RING]), 25)
-    assert found.rounds == pytest.approx(rounds_to(RING), rel=0.02)
-    assert found.messages == 2 * found.rounds
+    # The mean of the runs' rounds is less than the rounds of their mean error, which the worst runs hold up: 2.5 %.
+    assert rounds_to(RING) * 0.96 < found.rounds < rounds_to(RING)
+    assert found.messages == pytest.approx(2 * found.rounds)
     assert found.drift < 1e-12
 
 
 def test_a_ring_with_absent_nodes_takes_longer_and_sends_only_between_those_present() -> None:
-    # A tenth absent: about 604 rounds, in each of which an edge works with probability .9².
+    # A tenth absent: an edge works with probability .9², and what is slow takes longer by that.
     found = simulate(masked([RING]), 25, absent=0.1)
-    assert found.rounds == pytest.approx(604, rel=0.03)
+    assert found.rounds == pytest.approx(simulate(masked([RING]), 25).rounds / 0.81, rel=0.03)
     assert found.messages / found.rounds == pytest.approx(2 * 0.81, rel=0.01)
     assert found.drift < 1e-12
 
@@ -117,9 +118,9 @@ def test_a_period_of_one_peer_exponential_rounds_is_exact(n: int) -> None:
 
 
 def test_random_matchings_halve_the_error_in_every_round() -> None:
-    # Boyd et al. 2006: with odd n exactly ½ in expectation, so (24/25) 2⁻ᵗ ≤ 1e-10 from t = 33.2 on.
+    # Boyd et al. 2006: with odd n exactly ½ in expectation, so E (24/25) 2⁻ᵗ ≤ 1e-10 from t = 33.2 on; a run, sooner.
     found = simulate(fresh(matched), 25, runs=200)
-    assert found.rounds == pytest.approx(34, abs=2)
+    assert found.rounds == pytest.approx(32.5, abs=1.5)
     assert found.messages == pytest.approx(found.rounds * 24 / 25)
     assert found.drift < 1e-12
 
@@ -127,8 +128,8 @@ def test_random_matchings_halve_the_error_in_every_round() -> None:
 def test_one_way_messages_move_the_mean() -> None:
     # Epidemic learning (de Vos et al., NeurIPS 2023), EL-Local with s = 1 on 25 nodes: 44 rounds, and a drift of .1.
     found = simulate(fresh(pushed), 25, runs=300)
-    assert found.rounds == pytest.approx(44, abs=3)
-    assert found.messages == found.rounds
+    assert found.rounds == pytest.approx(44, abs=2)
+    assert found.messages == pytest.approx(found.rounds)
     assert found.drift == pytest.approx(0.1, abs=0.015)
 
 

@@ -59,15 +59,23 @@ def test_one_double_sweep_is_exact_on_trees(n: int, seed: int) -> None:
     assert diameter_bound(arrays(tree), 1) == nx.diameter(tree)
 
 
+def test_the_way_back_of_a_sweep_goes_against_directed_edges() -> None:
+    # From 2 to 1 it takes three hops, 2 → 3 → 0 → 1, and from every other node two at most.
+    graph = nx.DiGraph([(0, 1), (0, 2), (1, 0), (1, 3), (2, 3), (3, 0)])
+    assert diameter_bound(arrays(graph), 1) == 3
+
+
 def test_edge_weights_are_no_lengths() -> None:
     assert diameter(Graph(3, np.array([[0, 1], [1, 2]]), weights=np.array([0.1, 70.0]))) == 2
 
 
 def test_the_last_block_of_sources_counts() -> None:
-    # A ring whose tail, the longest way from anywhere, starts after the first block.
-    graph = nx.cycle_graph(paths.BLOCK)
-    nx.add_path(graph, [0, *range(paths.BLOCK, paths.BLOCK + 10)])
-    assert diameter(arrays(graph)) == paths.BLOCK // 2 + 10
+    # A ring with two tails opposite each other: both ends of the longest way are after the first block.
+    n = paths.BLOCK
+    graph = nx.cycle_graph(n)
+    nx.add_path(graph, [0, *range(n, n + 10)])
+    nx.add_path(graph, [n // 2, *range(n + 10, n + 20)])
+    assert diameter(arrays(graph)) == n // 2 + 20
 
 
 @pytest.mark.parametrize("function", [diameter, diameter_bound])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gossipfl_topology.live.topology import View
 
@@ -14,6 +15,8 @@ class Complete:
     >>> Complete().neighbours("b", {"a": "", "b": "", "c": ""}, epoch=0)
     ('a', 'c')
     """
+
+    fresh: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ distance in ranks would change for everybody with each node that comes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gossipfl_topology.live.rings import beside
 from gossipfl_topology.live.topology import DICE, View, position
@@ -22,6 +23,8 @@ class Exponential:
     >>> Exponential().neighbours("a", {"a": "", "b": ""}, epoch=0)
     ('b',)
     """
+
+    fresh: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.graph import Graph
@@ -23,6 +23,7 @@ class Fixed:
     ('c',)
     """
 
+    fresh: ClassVar[bool] = False
     name: str
     adjacency: Mapping[str, tuple[str, ...]]
 

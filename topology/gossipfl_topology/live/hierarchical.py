@@ -8,6 +8,7 @@ sensors move. The highest level is a regular graph, so there is no single node t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from gossipfl_topology.live.rings import Regular
 from gossipfl_topology.live.topology import DICE, MASK, View, position
@@ -26,6 +27,8 @@ class Hierarchical:
     >>> Hierarchical().neighbours("s", {"s": "sensor", "t": "sensor", "g": "gateway"}, epoch=0)
     ('g',)
     """
+
+    fresh: ClassVar[bool] = False
 
     @property
     def name(self) -> str:

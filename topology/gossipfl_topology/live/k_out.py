@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from heapq import nsmallest
+from typing import ClassVar
 
 from gossipfl_topology.live.topology import DICE, MASK, View, position
 from gossipfl_topology.parameters import check
@@ -27,6 +28,7 @@ class KOut:
     True
     """
 
+    fresh: ClassVar[bool] = True
     k: int = 3
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ node that comes or goes moves three edges per ring.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from gossipfl_topology.live.topology import MASK, View, position
 from gossipfl_topology.parameters import check
@@ -25,6 +26,7 @@ class Regular:
     ['b', 'c']
     """
 
+    fresh: ClassVar[bool] = False
     k: int = 4
 
     def __post_init__(self) -> None:
@@ -64,7 +66,11 @@ class Ring(Regular):
 
 
 def beside(me: str, others: list[str], circle: int = 0) -> tuple[str, ...]:
-    """The one of `others` after `me` on the circle, and the one before it."""
+    """The one of `others` after `me` on the circle, and the one before it; nothing where there is nobody.
+
+    >>> sorted(set(beside("a", ["b", "c"])))
+    ['b', 'c']
+    """
     if not others:
         return ()
     here = position(me, circle)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Protocol, TypeAlias
+from typing import ClassVar, Protocol, TypeAlias
 
 View: TypeAlias = Mapping[str, str]
 """The ids that a node believes alive, its own among them, each with its role ("" if it has none)."""
@@ -24,6 +24,9 @@ class Topology(Protocol):
     @property
     def name(self) -> str:
         """As a configuration names it, with its parameters."""
+
+    fresh: ClassVar[bool]
+    """Are the neighbours others in every epoch, chosen among whoever there is a link to?"""
 
     def neighbours(self, me: str, view: View, epoch: int) -> tuple[str, ...]:
         """The recipients of a publish of `me`, from `view` without `me`, nobody twice, in a fixed order.

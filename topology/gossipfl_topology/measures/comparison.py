@@ -27,7 +27,7 @@ class Cost:
     """
 
     absent: float
-    rounds: int | None
+    rounds: float | None
     messages: float | None
     drift: float | None
 
@@ -80,8 +80,8 @@ def compare(
         TopologyError: a name, parameter or number that isn't allowed.
 
     >>> [row] = compare(["complete"], 5, runs=2)
-    >>> [cost.rounds for cost in row.costs][0]
-    1
+    >>> row.costs[0].rounds
+    1.0
     """
     subjects = [named_subject(name, n, seed) for name in names]  # a wrong name is found before the work begins
     for subject in subjects:

@@ -41,8 +41,9 @@ def summary(subject: Subject) -> dict[str, Any]:
     >>> found["edges"], found["diameter"], round(found["spectral_gap"], 12)
     (12, 3, 0.5)
     """
+    length: int | None = 1
     if subject.graph is not None:
-        graph, length = subject.graph, 1
+        graph = subject.graph
         degrees = graph.degrees
         rho = slem(mixing_weights(graph)) if _averages(graph) else math.nan
         mean = float(degrees.mean())
