@@ -9,6 +9,9 @@ BENCHMARKS = {
     "startup": "how fast the command line answers, and what an idle daemon weighs",
     "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
     "isolation": "training in a process or in a thread: delay of the event loop",
+    "consensus": "messages until 25 nodes agree, for every topology, with nodes absent",
+    "learning": "what a topology does to learning, in the simulator",
+    "graphs": "graphs of a million nodes beside networkx and igraph, and spectral gaps",
     "digits": "eight daemons with two classes each, undisturbed and with kill -9",
     "mnist10": "ten daemons on MNIST shards to 0.90, beside other systems",
 }
