@@ -7,6 +7,7 @@ import sys
 import time
 
 from gossipfl_topology.measures.comparison import Cost, compare
+from gossipfl_topology.measures.subject import named_subject
 
 NODES, EPSILON, RUNS, GRAPHS = 25, 1e-10, 64, 8
 TARGETS = {
@@ -44,7 +45,10 @@ def main() -> None:
     for name, targets in TARGETS.items():
         begun = time.perf_counter()
         seeds = range(GRAPHS if name.startswith(RANDOM) else 1)
-        tables = [next(compare([name], NODES, epsilon=EPSILON, runs=RUNS // len(seeds), seed=seed)) for seed in seeds]
+        tables = [
+            next(compare([named_subject(name, NODES, seed)], epsilon=EPSILON, runs=RUNS // len(seeds), seed=seed))
+            for seed in seeds
+        ]
         costs = [_middle([table.costs[column] for table in tables]) for column in range(3)]
         cells = [_cell(cost, target) for cost, target in zip(costs, targets, strict=True)]
         drift = costs[0].drift or 0.0

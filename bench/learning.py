@@ -7,7 +7,7 @@ import statistics
 
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.digits import digits
-from gossipfl.tasks.task import Node
+from gossipfl.tasks.task import Node, Task
 from gossipfl_sims.world import World
 
 NODES, SEEDS, INTERVAL = 8, 4, 0.25
@@ -16,9 +16,7 @@ TOPOLOGIES = ("k-out:k=1", "k-out:k=2", "k-out:k=3", "regular:k=4", "exponential
 
 
 def main() -> None:
-    print(
-        f"{NODES} nodes, mean/worst accuracy of the served models after seconds of virtual time; mean of {SEEDS} seeds\n"
-    )
+    print(f"{NODES} nodes, mean/worst accuracy of the served models after virtual seconds, {SEEDS} seeds\n")
     print(
         f"{'topology':14}" + "".join(f"{f'{time:g} s':>14}" for time in TIMES) + f"{'kB per node':>14}{'at 500 kB':>12}"
     )
@@ -35,7 +33,7 @@ def main() -> None:
 
 def _learn(topology: str, seed: int) -> tuple[list[tuple[float, float]], float, float]:
     """Mean and worst accuracy at each time, bytes sent per node, and the mean accuracy when these were 500 kB."""
-    tasks = [digits(Node(index, NODES, seed)) for index in range(NODES)]
+    tasks: list[Task] = [digits(Node(index, NODES, seed)) for index in range(NODES)]
     world = World(tasks, Settings(interval=INTERVAL, topology=topology), seed=seed, seconds_per_step=0.0005)
     for name in world.machines:
         world.start(name)

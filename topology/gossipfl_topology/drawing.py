@@ -71,7 +71,8 @@ def draw_comparison(rows: Sequence[Row]) -> Figure:
         rows: as `measures.comparison.compare` gives them, at least one.
 
     >>> from gossipfl_topology.measures.comparison import compare
-    >>> figure = draw_comparison(list(compare(["ring"], 4, runs=1)))
+    >>> from gossipfl_topology.measures.subject import named_subject
+    >>> figure = draw_comparison(list(compare([named_subject("ring", 4)], runs=1)))
     >>> figure.axes[0].get_xscale()
     'log'
     """
@@ -85,6 +86,7 @@ def draw_comparison(rows: Sequence[Row]) -> Figure:
             [value for _, value in here], [index for index, _ in here], s=60, marker="os^Dv<>"[shown % 7],
             label=f"{absent:.0%} absent", zorder=2,
         )  # fmt: skip
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.invert_yaxis()
     axes.grid(alpha=0.3)

@@ -6,6 +6,7 @@ import argparse
 import io
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +70,13 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         made[name].add_argument("--nodes", type=int, metavar="N", help=f"number of nodes (default: {NODES})")
     for action in made.values():
         action.add_argument("--json", action="store_true", help="print JSON")
-    made["show"].add_argument("name", metavar="NAME[:K=V,…]", help="as gossipfl topology list names it")
+    made["show"].add_argument(
+        "name", metavar="NAME[:K=V,…]", help="as gossipfl topology list names it, or a graph file"
+    )
     made["measure"].add_argument("file", type=Path, metavar="FILE", help=".graphml, .edges, .csv (adjacency), or .json")
-    made["compare"].add_argument("names", nargs="*", metavar="NAME[:K=V,…]", help=f"by default {', '.join(COMPARED)}")
+    made["compare"].add_argument(
+        "names", nargs="*", metavar="NAME[:K=V,…]", help=f"topologies, maps or files; by default {', '.join(COMPARED)}"
+    )
     made["compare"].add_argument("--runs", type=int, default=32, metavar="R", help="repetitions (default: 32)")
     made["set"].add_argument("topology", metavar="NAME[:K=V,…]", help="a live topology, or a graph file of peer ids")
     made["set"].add_argument("--home", type=Path, default=None, metavar="DIR", help="this device's folder")
@@ -123,24 +128,32 @@ def _list(given: argparse.Namespace) -> None:
 
 
 def _show(given: argparse.Namespace) -> None:
-    from gossipfl_topology.files import load, map_path, maps
-    from gossipfl_topology.measures.subject import Subject, named_subject
-
-    if given.name in maps():
-        graph = load(map_path(given.name)).graph
-        _report(given, Subject(given.name, graph.n, graph=graph))
-    else:
-        _report(given, named_subject(given.name, given.nodes or NODES, given.seed))
+    _report(given, _subject(given.name, given))
 
 
 def _measure(given: argparse.Namespace) -> None:
+    _report(given, _of_file(given.file))
+
+
+def _subject(name: str, given: argparse.Namespace) -> Subject:
+    """A topology by its name, a shipped map, or a graph file."""
+    from gossipfl_topology.files import map_path, maps
+    from gossipfl_topology.measures.subject import named_subject
+    from gossipfl_topology.parameters import is_path
+
+    if name in maps():
+        return replace(_of_file(map_path(name)), name=name)
+    return _of_file(Path(name)) if is_path(name) else named_subject(name, given.nodes or NODES, given.seed)
+
+
+def _of_file(path: Path) -> Subject:
     from gossipfl_topology import load
     from gossipfl_topology.measures.subject import Subject
 
-    loaded = load(given.file)
+    loaded = load(path)
     for note in loaded.notes:
-        print(f"{given.file}: {note}", file=sys.stderr)
-    _report(given, Subject(given.file.name, loaded.graph.n, graph=loaded.graph))
+        print(f"{path}: {note}", file=sys.stderr)
+    return Subject(path.name, loaded.graph.n, graph=loaded.graph)
 
 
 def _report(given: argparse.Namespace, subject: Subject) -> None:
@@ -168,21 +181,29 @@ def _compare(given: argparse.Namespace) -> None:
     from gossipfl_topology.measures.comparison import compare
     from gossipfl_topology.measures.summary import EPSILON
 
-    nodes = given.nodes or NODES
+    subjects = [_subject(name, given) for name in given.names or COMPARED]
     rows: list[Row] = []
-    for row in compare(given.names or COMPARED, nodes, seed=given.seed, runs=given.runs):
+    for row in compare(subjects, seed=given.seed, runs=given.runs):
         rows.append(row)
         print(f"measured {row.name}", file=sys.stderr)
-    head = ("topology", "degree", "gap", "diameter", *(f"messages at {cost.absent:.0%}" for cost in rows[0].costs))
+    head = (
+        "topology",
+        "nodes",
+        "degree",
+        "gap",
+        "diameter",
+        *(f"messages at {cost.absent:.0%}" for cost in rows[0].costs),
+    )
     cells = [
         (
-            row.name, options.shown(row.summary["degree_mean"]), options.shown(row.summary["spectral_gap"]),
+            row.name, str(row.summary["nodes"]), options.shown(row.summary["degree_mean"]),
+            options.shown(row.summary["spectral_gap"]),
             options.shown(row.summary["diameter"]), *(_cost(cost) for cost in row.costs),
         )
         for row in rows
     ]  # fmt: skip
     about = (
-        f"Messages per node (and rounds) until {nodes} nodes agree to a mean-square error of {EPSILON:g}, each node"
+        f"Messages per node (and rounds) until all agree to a mean-square error of {EPSILON:g}, each node"
         f" missing a round with a probability of {', '.join(f'{cost.absent:.0%}' for cost in rows[0].costs)}."
         f" Degree: messages of a node per round. Means of {given.runs} runs, seed {given.seed}."
     )
@@ -192,10 +213,10 @@ def _compare(given: argparse.Namespace) -> None:
         figure = draw_comparison(rows)
         _write(
             given, figure,
-            lambda: page(f"Topologies of {nodes} nodes", about, figure, "Cost of agreement", table(head, cells)),
+            lambda: page("Topologies compared", about, figure, "Cost of agreement", table(head, cells)),
         )  # fmt: skip
     if given.json:
-        options.print_json({"nodes": nodes, "seed": given.seed, "topologies": [row.as_dict() for row in rows]})
+        options.print_json({"seed": given.seed, "runs": given.runs, "topologies": [row.as_dict() for row in rows]})
         return
     options.print_table(head, cells)
     print(about, file=sys.stderr)

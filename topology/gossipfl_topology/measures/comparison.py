@@ -8,7 +8,7 @@ from typing import Any
 
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.measures.consensus import simulate
-from gossipfl_topology.measures.subject import Subject, named_subject
+from gossipfl_topology.measures.subject import Subject
 from gossipfl_topology.measures.summary import EPSILON, summary
 
 ABSENT = (0.0, 0.1, 0.3)
@@ -56,8 +56,7 @@ class Row:
 
 
 def compare(
-    names: Iterable[str],
-    n: int,
+    subjects: Iterable[Subject],
     *,
     absent: Sequence[float] = ABSENT,
     epsilon: float = EPSILON,
@@ -68,8 +67,7 @@ def compare(
     """A row for each topology, as soon as it is measured. Seeded Monte Carlo: the same seed gives the same table.
 
     Args:
-        names: topologies, `NAME[:KEY=VALUE,…]`.
-        n: number of nodes, ≥ 2.
+        subjects: the topologies, as `named_subject` makes them from a name, or a graph from a file.
         absent: probabilities that a node misses a round, each 0 ≤ q < 1.
         epsilon: mean-square error to reach, in units of the start values' variance.
         runs: repetitions.
@@ -77,13 +75,13 @@ def compare(
         limit: rounds after which a topology counts as never agreeing.
 
     Raises:
-        TopologyError: a name, parameter or number that isn't allowed.
+        TopologyError: a number that isn't allowed; a directed graph on which gossip would move the mean.
 
-    >>> [row] = compare(["complete"], 5, runs=2)
+    >>> from gossipfl_topology.measures.subject import named_subject
+    >>> [row] = compare([named_subject("complete", 5)], runs=2)
     >>> row.costs[0].rounds
     1.0
     """
-    subjects = [named_subject(name, n, seed) for name in names]  # a wrong name is found before the work begins
     for subject in subjects:
         costs = tuple(_cost(subject, q, epsilon, runs, seed, limit) for q in absent)
         yield Row(subject.name, summary(subject), costs)
