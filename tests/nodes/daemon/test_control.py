@@ -31,10 +31,15 @@ async def serving(home: Home, status: dict[str, Any]) -> AsyncIterator[trio.Even
     async def get_peers() -> list[dict[str, Any]]:
         return [{"id": "a"}, {"id": "b"}]
 
+    async def rewire(text: str) -> str:
+        if text != "ring":
+            raise LocalError("allowed is ring")
+        return text
+
     stop = trio.Event()
     home.create()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_control, home.socket, get_status, get_peers, stop)
+        nursery.start_soon(serve_control, home.socket, get_status, get_peers, stop, rewire)
         with trio.fail_after(20):
             while not home.socket.exists():
                 await trio.sleep(0.01)
@@ -56,6 +61,28 @@ def test_status_and_peers_are_what_the_daemon_says(home: Path) -> None:
             assert not stop.is_set()
             assert await ask(device, "/v1/stop", post=True) == {"stopping": True}
             assert stop.is_set()
+
+    trio.run(main)
+
+
+def test_a_topology_is_set_or_refused_with_the_reason(home: Path) -> None:
+    def post(device: Home, body: Any) -> Any:
+        return client.post(device, "/v1/topology", body)
+
+    async def main() -> None:
+        device = Home(home)
+        async with serving(device, STATUS):
+            said = await trio.to_thread.run_sync(post, device, {"topology": "ring"})
+            assert said == {"topology": "ring"}
+            for body, reason in (
+                ({"topology": "rnig"}, "allowed is ring"),
+                ({"topology": 3}, "Expected `str`"),
+                ({"topologie": "ring"}, "unknown field"),
+                (["ring"], "Expected `object`"),
+                (None, "Input data was truncated"),
+            ):
+                with pytest.raises(LocalError, match=reason):
+                    await trio.to_thread.run_sync(post, device, body)
 
     trio.run(main)
 
