@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import csv
 import json
-import reprlib
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
@@ -22,10 +21,10 @@ from typing import Any
 from xml.parsers import expat
 
 import numpy as np
-import numpy.typing as npt
 
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.graph import FloatArray, Graph, IntArray
+from gossipfl_topology.mending import mend, note, shown
 
 NODES = 1_000_000  # what the arrays of Graph are meant for
 EDGES = 10_000_000
@@ -90,7 +89,9 @@ def load(path: str | PathLike[str]) -> Loaded:
         if source.suffix.lower() not in _READERS:
             raise TopologyError(f"suffix {source.suffix!r}: allowed are {', '.join(_READERS)}")
         read, limit = _READERS[source.suffix.lower()]
-        return _mended(read(_text(source, limit)), matrix=read is _matrix)
+        found = read(_text(source, limit))
+        graph, notes = mend(found.graph, matrix=read is _matrix)
+        return Loaded(graph, (*found.notes, *notes))
     except TopologyError as error:
         raise TopologyError(f"{source}: {error}") from error
 
@@ -165,7 +166,7 @@ def _edge_list(text: str) -> Loaded:
         told = line.partition("#")[0].strip()
         cells = [cell.strip() for cell in told.removesuffix(",").split(",")] if "," in told else told.split()
         if len(cells) > 3 or not all(cells):
-            raise TopologyError(f"line {number}: {_shown(told)}: allowed is NAME NAME [WEIGHT], or NAME alone")
+            raise TopologyError(f"line {number}: {shown(told)}: allowed is NAME NAME [WEIGHT], or NAME alone")
         nodes = [index.setdefault(name, len(index)) for name in cells[:2]]
         if len(nodes) == 2:
             ends += nodes
@@ -207,7 +208,7 @@ def _matrix(text: str) -> Loaded:
         raise TopologyError(f"line {lines[0][0]}: names: allowed are the same as in the first column, in their order")
     if (in_row or in_column) and ("" in names or len(set(names)) < n):
         name = next(name for name, count in Counter(names).items() if count > 1 or not name)
-        raise TopologyError(f"name {_shown(name)}: allowed is a name for each node, which no other has")
+        raise TopologyError(f"name {shown(name)}: allowed is a name for each node, which no other has")
     ends = np.stack([np.repeat(np.arange(n), [len(row) for row in rows]), np.concatenate(rows)], axis=1)
     named = tuple(names) if in_row or in_column else None
     return Loaded(Graph(n, ends, weights=np.concatenate(values), names=named), ())
@@ -275,7 +276,7 @@ def _graphml(text: str) -> Loaded:
                 for attributes in (listed[key] for key in listed):
                     attributes |= {**graph.graph[f"{kind}_default"], **attributes}
         except Exception as error:  # its conversions raise what they meet, as KeyError or AttributeError
-            what = _shown(f"{type(error).__name__}: {error}")
+            what = shown(f"{type(error).__name__}: {error}")
             raise TopologyError(f"{what}: allowed is GraphML that networkx reads") from error
     if counted != (len(graph), graph.number_of_edges()):
         raise TopologyError(
@@ -301,7 +302,7 @@ def _count_graphml(text: str) -> tuple[int, int]:
         if kind == "node":
             name = attributes.get("id")
             if name is None or name in nodes:
-                raise TopologyError(f"line {line}: node id = {_shown(name)}: allowed is an id that no other node has")
+                raise TopologyError(f"line {line}: node id = {shown(name)}: allowed is an id that no other node has")
             nodes.add(name)
         elif kind == "edge":
             ends.extend((line, attributes.get(end)) for end in ("source", "target"))
@@ -315,7 +316,7 @@ def _count_graphml(text: str) -> tuple[int, int]:
         raise TopologyError(f"{where}: {expat.ErrorString(error.code)}: allowed is XML") from error
     for line, name in ends:
         if name not in nodes:
-            raise TopologyError(f"line {line}: edge at {_shown(name)}: allowed is an edge between nodes of the file")
+            raise TopologyError(f"line {line}: edge at {shown(name)}: allowed is an edge between nodes of the file")
     return len(nodes), len(ends) // 2
 
 
@@ -327,22 +328,22 @@ def _node_link(data: Any) -> Loaded:
     if not nodes:
         raise TopologyError(EMPTY)
     if not isinstance(directed, bool):
-        raise TopologyError(f"directed = {_shown(directed)}: allowed is true or false")
+        raise TopologyError(f"directed = {shown(directed)}: allowed is true or false")
     _bound(len(nodes), len(links))
     index: dict[str, int] = {}
     for k, node in enumerate(nodes):
         key = _word(node, "id", f"nodes[{k}]")
         if key is None or index.setdefault(key, k) != k:
-            raise TopologyError(f"nodes[{k}]: id = {_shown(key)}: allowed is an id that no other node has")
+            raise TopologyError(f"nodes[{k}]: id = {shown(key)}: allowed is an id that no other node has")
     ends, weights = np.empty((len(links), 2), dtype=np.int64), np.ones(len(links))
     for k, link in enumerate(links):
         for column, end in enumerate(("source", "target")):
             key = _word(link, end, f"edges[{k}]")
             if key not in index:
-                raise TopologyError(f"edges[{k}]: {end} = {_shown(key)}: allowed is the id of a node of the file")
+                raise TopologyError(f"edges[{k}]: {end} = {shown(key)}: allowed is the id of a node of the file")
             ends[k, column] = index[key]
         if link.get("weight") is not None:
-            where = f"edge from {_shown(link['source'])} to {_shown(link['target'])}: weight ="
+            where = f"edge from {shown(link['source'])} to {shown(link['target'])}: weight ="
             weights[k] = _number(link["weight"], where)
     names, roles, positions, notes = _attributes(nodes, list(index))
     return Loaded(Graph(len(nodes), ends, directed, weights, positions, names, roles), notes)
@@ -352,14 +353,14 @@ def _attributes(
     nodes: list[dict[str, Any]], ids: list[str]
 ) -> tuple[tuple[str, ...], tuple[str, ...] | None, FloatArray | None, tuple[str, ...]]:
     """Names, roles, positions, and notes on what was left out of them."""
-    where = [f"node {_shown(key)}" for key in ids]
+    where = [f"node {shown(key)}" for key in ids]
     names, roles = ([_word(node, key, at) for node, at in zip(nodes, where, strict=True)] for key in ("name", "role"))
     positions = [_position(node, at) for node, at in zip(nodes, where, strict=True)]
     notes = []
     for what, values in (("role", roles), ("position", positions)):
         without = [at for at, value in zip(where, values, strict=True) if value is None]
         if 0 < len(without) < len(nodes):
-            notes.append(_note(len(without), "node", f"without a {what}, so every {what} left out", without[0]))
+            notes.append(note(len(without), "node", f"without a {what}, so every {what} left out", without[0]))
     return (
         tuple(key if name is None else name for key, name in zip(ids, names, strict=True)),
         None if None in roles else tuple(map(str, roles)),
@@ -371,11 +372,11 @@ def _attributes(
 def _word(record: Any, key: str, where: str) -> str | None:
     """The text, whole number, or list of these (as in the ids of a grid) under `key`; None where there is none."""
     if not isinstance(record, dict):
-        raise TopologyError(f"{where} = {_shown(record)}: allowed is an object")
+        raise TopologyError(f"{where} = {shown(record)}: allowed is an object")
     value = record.get(key)
     parts = value if isinstance(value, list) else [value]
     if value is not None and any(type(part) not in (str, int) for part in parts):
-        raise TopologyError(f"{where}: {key} = {_shown(value)}: allowed is text, or whole numbers")
+        raise TopologyError(f"{where}: {key} = {shown(value)}: allowed is text, or whole numbers")
     return None if value is None else str(tuple(parts)) if isinstance(value, list) else str(value)
 
 
@@ -387,7 +388,7 @@ def _number(value: Any, where: str) -> float:
             return float("inf")
         except ValueError:
             pass
-    raise TopologyError(f"{where} {_shown(value)}: allowed is a number")
+    raise TopologyError(f"{where} {shown(value)}: allowed is a number")
 
 
 def _position(node: dict[str, Any], where: str) -> list[float] | None:
@@ -398,69 +399,7 @@ def _position(node: dict[str, Any], where: str) -> list[float] | None:
         numbers = [_number(value, f"{where}: position =") for value in pair]
         if np.isfinite(numbers).all():
             return numbers
-    raise TopologyError(f"{where}: position = {_shown(pair)}: allowed are two finite numbers, in metres")
-
-
-def _mended(read: Loaded, *, matrix: bool) -> Loaded:
-    """The simple graph of what was read: of a matrix, which has each undirected edge twice, or of another file."""
-    listed, notes = read.graph, list(read.notes)
-    n, labels, ends = listed.n, listed.labels, listed.edges
-    weights = np.ones(len(ends)) if listed.weights is None else listed.weights
-
-    def at(node: int) -> str:
-        return f"node {_shown(labels[node])}"
-
-    def edge(k: int) -> str:
-        return f"{at(ends[k, 0])} – {at(ends[k, 1])}"
-
-    def note(chosen: npt.NDArray[np.bool_], noun: str, told: str, example: Callable[[int], str]) -> None:
-        if chosen.any():
-            notes.append(_note(int(chosen.sum()), noun, told, example(int(np.argmax(chosen)))))
-
-    loops = ends[:, 0] == ends[:, 1]
-    note(loops, "self-loop", "left out", lambda k: f"at {at(ends[k, 0])}")
-    unfit = ~loops & ~(np.isfinite(weights) & (weights > 0))
-    told = "left out for a weight that is not a positive number"
-    note(unfit, "edge", told, lambda k: f"{edge(k)} ({weights[k]:g})")
-    ends, weights = ends[~loops & ~unfit], weights[~loops & ~unfit]
-
-    ends, largest, _, counts = _grouped(ends, weights, n)
-    note(counts > 1, "edge", "given more than once, the larger weight kept", edge)
-    weights = largest
-    if not listed.directed:
-        ends, weights, smallest, counts = _grouped(np.sort(ends, axis=1), largest, n)
-        back = np.where(counts > 1, smallest, 0.0)
-        differ = (weights > back) & (matrix | (counts > 1))
-        told = "whose weight differs in the two directions, the larger kept"
-        note(differ, "edge", told, lambda k: f"{edge(k)} ({weights[k]:g} and {back[k]:g})")
-    note(np.bincount(ends.ravel(), minlength=n) == 0, "isolated node", "kept", at)
-    mended = replace(
-        listed,
-        edges=ends,
-        weights=None if (weights == 1).all() else weights,
-        names=None if all(label == str(k) for k, label in enumerate(labels)) else labels,
-    )
-    return Loaded(mended, tuple(notes))
-
-
-def _grouped(ends: IntArray, weights: FloatArray, n: int) -> tuple[IntArray, FloatArray, FloatArray, IntArray]:
-    """Each pair of ends once, ascending; the largest and smallest of its weights; how many there are."""
-    codes = ends @ [n, 1]
-    order = np.argsort(codes)
-    codes, weights = codes[order], weights[order]
-    firsts = np.flatnonzero(np.diff(codes, prepend=-1))
-    largest, smallest = np.maximum.reduceat(weights, firsts), np.minimum.reduceat(weights, firsts)
-    return ends[order[firsts]], largest, smallest, np.diff(firsts, append=len(codes))
-
-
-def _note(count: int, noun: str, told: str, example: str) -> str:
-    return f"{count:,} {noun}{'s' * (count > 1)} {told}, {'the first ' * (count > 1)}{example}"
-
-
-def _shown(value: object) -> str:
-    """A value from a file as a message can bear it: short, and nothing in it that steers a terminal."""
-    text = value if isinstance(value, str) else reprlib.repr(value)
-    return text if text.isprintable() and 0 < len(text) <= 80 else reprlib.repr(text)
+    raise TopologyError(f"{where}: position = {shown(pair)}: allowed are two finite numbers, in metres")
 
 
 def _bound(nodes: int, edges: int) -> None:
