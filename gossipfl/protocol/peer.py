@@ -162,7 +162,8 @@ class Peer:
             self._dial(peer)
         links = self.neighbourhood.links()
         spare = [peer for peer in links if peer not in self._contacts]
-        for peer in spare[: max(0, len(links) - MAX_LINKS)]:
+        # At random, so that nobody can push out certain others by coming often.
+        for peer in self._rng.sample(spare, min(len(spare), max(0, len(links) - MAX_LINKS))):
             self._emit(ev.Disconnect(peer, "there are links enough"))
 
     def _dial_later(self, peer: str) -> None:
@@ -543,8 +544,12 @@ class Peer:
         return self.pace.rate(self.topology.chance(len(self._reachable())))
 
     def _reachable(self) -> list[str]:
-        """The live contacts. Not all live peers: those whom others bootstrap from would be drawn more often."""
-        return [peer for peer in self.neighbourhood.live() if peer in self._contacts]
+        """The live contacts, or whoever lives if none of them does.
+
+        Not always all live peers: those whom others bootstrap from would be drawn more often.
+        """
+        live = self.neighbourhood.live()
+        return [peer for peer in live if peer in self._contacts] or live
 
     def _epoch(self, now: float) -> int:
         return int(now // self.settings.interval)
