@@ -10,12 +10,9 @@ import random
 from collections.abc import Iterable
 
 from gossipfl.wire.messages import MAX_ADDRESSES, MAX_PEERS, KnownPeer
-from gossipfl_topology.live.sample import SIZE
 
 MAX_KNOWN = 256
 """Peers remembered: enough to sample from; a larger mesh is known in part by everybody."""
-MAX_LINKS = 3 * SIZE
-"""Links kept, whoever dialled: as many as a node wants, and as many again twice over that others want with it."""
 MAX_STRIKES = 10
 """Refused frames before the link is cut; an accepted update wins one back."""
 MAX_ALLOWANCE = 1.0
@@ -35,13 +32,15 @@ class Neighbour:
     __slots__ = (
         "addresses", "age", "allowance", "allowed_at", "base", "base_given_at", "configured", "connected", "dialling",
         "failed_dials", "greeted", "incarnation", "needed_base_at", "role", "seq",
-        "snapshot_given_at", "spoke", "strikes",
+        "snapshot_given_at", "spoke", "strikes", "waiting",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.addresses: tuple[str, ...] = ()
         self.dialling = False
-        """Is a dial under way, or a timer until the next one?"""
+        """Is a dial under way?"""
+        self.waiting = False
+        """Is there a timer until the next dial?"""
         self.connected = False
         """Can we send to it? Its first frames may be here before."""
         self.greeted = False
@@ -73,6 +72,11 @@ class Neighbour:
         granted = min(weight, self.allowance)
         self.allowance -= granted
         return granted
+
+    @property
+    def seems_alive(self) -> bool:
+        """Is it linked, or may it be? A link that ended is dialled again at once, and counts until that has failed."""
+        return self.connected or self.failed_dials < 2
 
     @property
     def live(self) -> bool:
@@ -142,9 +146,13 @@ class Neighbourhood:
     def wants_link(self, peer: str) -> bool:
         """Is `peer` worth dialling?"""
         neighbour = self.known.get(peer)
-        if neighbour is None or neighbour.connected or neighbour.dialling:
+        if neighbour is None or neighbour.connected or neighbour.dialling or neighbour.waiting:
             return False
         return bool(neighbour.reachable)
+
+    def engaged(self) -> int:
+        """How many links there are or may soon be."""
+        return sum(neighbour.connected or neighbour.dialling for neighbour in self.known.values())
 
     def links(self) -> list[str]:
         """The peers that there is a link to."""

@@ -23,13 +23,13 @@ from gossipfl.model.bases import Bases, name_of, parse
 from gossipfl.model.replica import REFUSE_RMS, Replica
 from gossipfl.model.schema import MAX_COORDINATE, Schema, Vector
 from gossipfl.protocol import events as ev
+from gossipfl.protocol.contacts import Contacts
 from gossipfl.protocol.joining import ASKED, ENOUGH, PATIENCE, REBASE_GAP, ROUNDS, Joining, is_behind
-from gossipfl.protocol.neighbourhood import MAX_LINKS, MAX_STRIKES, Neighbour, Neighbourhood
+from gossipfl.protocol.neighbourhood import MAX_STRIKES, Neighbour, Neighbourhood
 from gossipfl.protocol.pace import Pace
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
-from gossipfl_topology.live import Topology, named, sample
-from gossipfl_topology.live.sample import SIZE, TURN
+from gossipfl_topology.live import Topology, named
 
 PUBLISH, JOIN = "publish", "join"
 """Timers beside Redial ones, which are ("redial", peer)."""
@@ -78,10 +78,10 @@ class Peer:
     ) -> None:
         self.me = me
         self.settings = settings
-        self.topology = topology or named(settings.topology)
         self.replica = Replica(schema, initial)
         self.bases = Bases(self.replica.x)
         self.neighbourhood = Neighbourhood(me)
+        self.contacts = Contacts(me, settings.role, self.neighbourhood, topology or named(settings.topology))
         self.incarnation, self.seq = incarnation, 0
         self.joining: Joining | None = Joining()
         self._fingerprint = schema.fingerprint
@@ -89,8 +89,6 @@ class Peer:
         self._rng = rng
         self._rounding = np.random.default_rng(rng.getrandbits(128))
         self._staleness = staleness(settings.staleness)
-        self._contacts: frozenset[str] = frozenset()  # with whom to have links, and when they were chosen
-        self._turn = -1
         self._wanted: dict[bytes, float] = {}  # names of bases asked for, and when
         self._training: int | None = None
         self._trainings = 0
@@ -125,8 +123,8 @@ class Peer:
                 for peer in list(self.neighbourhood.known):
                     self._dial(peer)
             case ev.Rewired(topology):
-                self.topology = topology
-                self._choose_contacts(now)
+                self.contacts.topology = topology
+                self.contacts.choose(self._epoch(now))
             case ev.Stopping():
                 self._stop(now)
             case _:
@@ -142,47 +140,37 @@ class Peer:
     # --- links
 
     def _dial(self, peer: str) -> None:
-        """Dial `peer` if it is one to have a link with; until there are links enough, anybody is."""
-        if self.neighbourhood.wants_link(peer) and (peer in self._contacts or len(self.neighbourhood.links()) < SIZE):
+        """Dial `peer` if it is one to have a link with."""
+        if self.neighbourhood.wants_link(peer) and self.contacts.wants(peer):
             neighbour = self.neighbourhood.known[peer]
             neighbour.dialling = True
             self._emit(ev.Dial(peer, neighbour.reachable))
 
-    def _choose_contacts(self, now: float) -> None:
-        """Choose anew whom to have links with."""
-        self._turn = self._epoch(now) // TURN
-        view = {self.me: self.settings.role} | {name: known.role for name, known in self.neighbourhood.known.items()}
-        self._contacts = sample(self.me, view, self._epoch(now))
-        if not self.topology.fresh:
-            self._contacts |= set(self.topology.neighbours(self.me, view, self._epoch(now)))
-
-    def _keep_contacts(self) -> None:
-        """Dial those that there is no link to, and let go of others if there are too many."""
-        for peer in sorted(self._contacts):
+    def _keep_contacts(self, now: float) -> None:
+        """Dial contacts that there is no link to, and let go of others if there are too many."""
+        self.contacts.renew(self._epoch(now))
+        for peer in sorted(self.contacts.chosen):
             self._dial(peer)
-        links = self.neighbourhood.links()
-        spare = [peer for peer in links if peer not in self._contacts]
-        # At random, so that nobody can push out certain others by coming often.
-        for peer in self._rng.sample(spare, min(len(spare), max(0, len(links) - MAX_LINKS))):
+        for peer in self.contacts.spare(self._rng):
             self._emit(ev.Disconnect(peer, "there are links enough"))
 
     def _dial_later(self, peer: str) -> None:
         delay = self.neighbourhood.redial_delay(peer, self._rng)
         if (neighbour := self.neighbourhood.known.get(peer)) is not None:
-            neighbour.dialling = delay is not None
+            neighbour.dialling, neighbour.waiting = False, delay is not None
         if delay is not None:
             self._emit(ev.SetTimer(("redial", peer), delay))
 
     def _connected(self, peer: str, now: float) -> None:
         neighbour = self.neighbourhood.meet(peer)
-        neighbour.connected, neighbour.dialling = True, False
+        neighbour.connected, neighbour.dialling, neighbour.waiting = True, False, False
         self._greet(peer, neighbour)
         if neighbour.greeted:
             self._linked(peer, now)
 
     def _linked(self, peer: str, now: float) -> None:
         """`peer` has become live."""
-        self._choose_contacts(now)
+        self.contacts.choose(self._epoch(now))
         if others := self.neighbourhood.introduce(peer, self._rng):
             self._send(peer, msg.Peers(others))
         if self.joining is not None:
@@ -495,7 +483,7 @@ class Peer:
                     self._try_to_join(now, hurry=True)
             case ("redial", str(peer)):
                 if (neighbour := self.neighbourhood.known.get(peer)) is not None:
-                    neighbour.dialling = False
+                    neighbour.dialling = neighbour.waiting = False
                     self._dial(peer)
             case _:
                 raise LocalError(f"timer {timer!r} was not handed out by this peer")
@@ -510,9 +498,7 @@ class Peer:
             self.joining = Joining()
             self._ask_for_snapshots(self.joining, now)
             return
-        if self._epoch(now) // TURN != self._turn:
-            self._choose_contacts(now)
-        self._keep_contacts()
+        self._keep_contacts(now)
         self._greet_the_silent()
         self._agree_on_base(now)
         self.replica.served.add(self.replica.x)
@@ -523,9 +509,7 @@ class Peer:
         if self.joining is not None:
             return
         self.pace.publish(now, self.replica.age)
-        known = self.neighbourhood.known
-        view = {self.me: self.settings.role} | {peer: known[peer].role for peer in self._reachable()}
-        to = self.topology.neighbours(self.me, view, self._epoch(now))
+        to = self.contacts.recipients(self._epoch(now))
         if not to:
             return
         self.seq += 1
@@ -541,15 +525,7 @@ class Peer:
 
     def _rate(self) -> float:
         """q: publishes per second from here to one neighbour."""
-        return self.pace.rate(self.topology.chance(len(self._reachable())))
-
-    def _reachable(self) -> list[str]:
-        """The live contacts, or whoever lives if none of them does.
-
-        Not always all live peers: those whom others bootstrap from would be drawn more often.
-        """
-        live = self.neighbourhood.live()
-        return [peer for peer in live if peer in self._contacts] or live
+        return self.pace.rate(self.contacts.chance())
 
     def _epoch(self, now: float) -> int:
         return int(now // self.settings.interval)

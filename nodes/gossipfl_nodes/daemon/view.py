@@ -47,7 +47,7 @@ class View:
             "addresses": self.addresses,
             "mesh": peer.settings.mesh,
             "task": self._task,
-            "topology": peer.topology.name,
+            "topology": peer.contacts.topology.name,
             "state": "learning" if peer.joining is None else "joining",
             "incarnation": peer.incarnation,
             "seq": peer.seq,
