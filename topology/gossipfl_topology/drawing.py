@@ -42,7 +42,7 @@ def draw_graph(title: str, graph: Graph, seed: int = 0) -> Figure:
     if graph.n > MOST:
         raise TopologyError(f"{title}: {graph.n} nodes are too many to draw; at most {MOST}")
     figure = Figure(figsize=(8, 6), layout="constrained")
-    axes = figure.add_subplot(title=title)
+    axes = figure.add_subplot(title=_literal(title))
     made = graph.to_networkx()
     places = dict(enumerate(_places(graph, seed)))
     colours = [COLOURS.get(role, PLAIN) for role in graph.roles or [""] * graph.n]
@@ -51,14 +51,14 @@ def draw_graph(title: str, graph: Graph, seed: int = 0) -> Figure:
     nx.draw_networkx_edges(made, places, ax=axes, edge_color="#888888", width=0.8, alpha=0.7, **arrows)
     nx.draw_networkx_nodes(made, places, ax=axes, node_color=colours, node_size=dot)
     if graph.n <= LABELLED:
-        nx.draw_networkx_labels(made, places, dict(enumerate(graph.labels)), ax=axes, font_size=7)
+        nx.draw_networkx_labels(made, places, dict(enumerate(map(_literal, graph.labels))), ax=axes, font_size=7)
     if graph.positions is None:
         axes.set_axis_off()
     else:
         axes.set(aspect="equal", xlabel="metres", ylabel="metres")
         axes.tick_params(left=True, bottom=True, labelleft=True, labelbottom=True)
     for role in dict.fromkeys(graph.roles or ()):
-        axes.scatter([], [], color=COLOURS.get(role, PLAIN), label=role or "node")
+        axes.scatter([], [], color=COLOURS.get(role, PLAIN), label=_literal(role) or "node")
     if graph.roles:
         figure.legend(fontsize="small", loc="outside right upper")
     return figure
@@ -87,11 +87,16 @@ def draw_comparison(rows: Sequence[Row]) -> Figure:
             label=f"{absent:.0%} absent", zorder=2,
         )  # fmt: skip
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_yticks(range(len(rows)), [_literal(row.name) for row in rows])
     axes.invert_yaxis()
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return figure
+
+
+def _literal(text: str) -> str:
+    """`text` as matplotlib shows it: a $ would begin a formula."""
+    return text.replace("$", r"\$")
 
 
 def _places(graph: Graph, seed: int) -> FloatArray:

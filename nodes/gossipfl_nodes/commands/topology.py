@@ -82,7 +82,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     made["set"].add_argument("--home", type=Path, default=None, metavar="DIR", help="this device's folder")
     given = parser.parse_args(arguments)
     for name, ok, allowed in (
-        ("nodes", (getattr(given, "nodes", None) or 1) >= 1, "1 or more"),
+        ("nodes", getattr(given, "nodes", None) is None or given.nodes >= 1, "1 or more"),
         ("seed", getattr(given, "seed", 0) >= 0, "0 or more"),
         ("runs", getattr(given, "runs", 1) >= 1, "1 or more"),
     ):
@@ -137,13 +137,17 @@ def _measure(given: argparse.Namespace) -> None:
 
 def _subject(name: str, given: argparse.Namespace) -> Subject:
     """A topology by its name, a shipped map, or a graph file."""
+    from gossipfl_topology import GRAPHS, SCHEDULES
     from gossipfl_topology.files import map_path, maps
     from gossipfl_topology.measures.subject import named_subject
-    from gossipfl_topology.parameters import is_path
+    from gossipfl_topology.parameters import find, is_path, parse
 
     if name in maps():
         return replace(_of_file(map_path(name)), name=name)
-    return _of_file(Path(name)) if is_path(name) else named_subject(name, given.nodes or NODES, given.seed)
+    if is_path(name):
+        return _of_file(Path(name))
+    find(parse(name)[0], dict.fromkeys((*GRAPHS, *SCHEDULES, *maps()), len))
+    return named_subject(name, NODES if given.nodes is None else given.nodes, given.seed)
 
 
 def _of_file(path: Path) -> Subject:

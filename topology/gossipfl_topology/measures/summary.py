@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.graph import FloatArray, Graph
 from gossipfl_topology.measures import paths
 from gossipfl_topology.measures.spectrum import slem
@@ -45,7 +46,7 @@ def summary(subject: Subject) -> dict[str, Any]:
     if subject.graph is not None:
         graph = subject.graph
         degrees = graph.degrees
-        rho = slem(mixing_weights(graph)) if _averages(graph) else math.nan
+        rho = _rho(graph)
         mean = float(degrees.mean())
     else:
         rounds, rho, length = _rounds(subject)
@@ -78,9 +79,12 @@ def summary(subject: Subject) -> dict[str, Any]:
     }
 
 
-def _averages(graph: Graph) -> bool:
-    """Does everybody hear as many as it sends to? Else Metropolis weights would move the mean."""
-    return not graph.directed or bool((graph.degrees == np.bincount(graph.edges[:, 1], minlength=graph.n)).all())
+def _rho(graph: Graph) -> float:
+    """ρ with Metropolis weights; NaN for a directed graph on which they would move the mean."""
+    try:
+        return slem(mixing_weights(graph))
+    except TopologyError:
+        return math.nan
 
 
 def _rounds(subject: Subject) -> tuple[list[FloatArray], float, int | None]:
