@@ -28,17 +28,12 @@ from gossipfl.protocol.joining import ASKED, ENOUGH, PATIENCE, REBASE_GAP, ROUND
 from gossipfl.protocol.neighbourhood import MAX_STRIKES, Neighbour, Neighbourhood
 from gossipfl.protocol.pace import Pace
 from gossipfl.protocol.settings import Settings
+from gossipfl.protocol.wanted import Wanted
 from gossipfl.wire import messages as msg
 from gossipfl_topology.live import Topology, named
 
 PUBLISH, JOIN = "publish", "join"
 """Timers beside Redial ones, which are ("redial", peer)."""
-ASK_AGAIN = 5.0
-"""Seconds before a base is asked of the same peer again."""
-ASK_ANOTHER = 1.0
-"""Seconds before another peer is asked for it: one that never answers must not keep it from us."""
-MAX_WANTED = 8
-"""Bases asked for at a time; only these are taken in."""
 GIVE_AGAIN = 2.0
 """Seconds before the same peer is given another base or snapshot: a request is small, what it asks for is not."""
 INTRODUCE_EVERY = 10
@@ -89,7 +84,7 @@ class Peer:
         self._rng = rng
         self._rounding = np.random.default_rng(rng.getrandbits(128))
         self._staleness = staleness(settings.staleness)
-        self._wanted: dict[bytes, float] = {}  # names of bases asked for, and when
+        self.wanted = Wanted(self.neighbourhood)
         self._training: int | None = None
         self._trainings = 0
         self.pace = Pace(settings)
@@ -223,7 +218,7 @@ class Peer:
                         neighbour.snapshot_given_at = now
                         self._send(peer, self._snapshot())
                 case msg.Snapshot() as snapshot:
-                    self._on_snapshot(peer, neighbour, snapshot, now)
+                    self._on_snapshot(peer, snapshot, now)
                 case msg.Goodbye():
                     neighbour.greeted = False
                     neighbour.addresses = ()
@@ -271,7 +266,7 @@ class Peer:
             return
         if update.base not in self.bases:
             neighbour.base = update.base
-            self._need_base(peer, neighbour, update.base, now)
+            self._need_base(peer, update.base, now)
             return
         difference, norm = self.replica.difference(self._decode(update.base, update.payload))
         self._check_distance("update", norm)
@@ -303,15 +298,8 @@ class Peer:
 
     # --- bases and snapshots
 
-    def _need_base(self, peer: str, neighbour: Neighbour, base: bytes, now: float) -> None:
-        """Ask for a base: everybody in turn, but nobody twice at short notice."""
-        asked_somebody = self._wanted.get(base, float("-inf"))
-        if now - neighbour.needed_base_at >= ASK_AGAIN and now - asked_somebody >= ASK_ANOTHER:
-            neighbour.needed_base_at = now
-            self._wanted.pop(base, None)
-            self._wanted[base] = now
-            if len(self._wanted) > MAX_WANTED:
-                del self._wanted[next(iter(self._wanted))]
+    def _need_base(self, peer: str, base: bytes, now: float) -> None:
+        if self.wanted.ask(peer, base, now):
             self._send(peer, msg.NeedBase(base))
 
     def _on_need_base(self, peer: str, neighbour: Neighbour, base: bytes, now: float) -> None:
@@ -323,10 +311,10 @@ class Peer:
         if base.schema != self._fingerprint:
             raise RemoteError("base of another schema")
         vector = parse(base.vector, self.replica.x.size)
-        if (name := name_of(vector)) not in self._wanted:
-            raise RemoteError("a base that nobody asked for")
+        name = name_of(vector)
+        self.wanted.check(name)
         self._check_distance("base", self.replica.difference(vector.copy())[1])
-        del self._wanted[name]
+        self.wanted.got(name)
         self.bases.hold(vector)
         if self.joining is not None:
             for sender, snapshot in self.joining.take_waiting(name).items():
@@ -336,24 +324,14 @@ class Peer:
                     self._strike(sender, self.neighbourhood.meet(sender), str(error))
             self._try_to_join(now, hurry=not self.joining.asked)
 
-    def _common_base(self, live: list[str]) -> tuple[bytes, bool]:
-        """The base that most of us publish against, the smallest name among equals, and whether all do."""
-        names = [self.bases.own, *(self.neighbourhood.known[peer].base for peer in live)]
-        return min(names, key=lambda name: (-names.count(name), name)), len(set(names)) == 1
-
-    def _need_common_base(self, common: bytes, live: list[str], now: float) -> None:
-        known = self.neighbourhood.known
-        holder = min((peer for peer in live if known[peer].base == common), key=lambda peer: known[peer].needed_base_at)
-        self._need_base(holder, known[holder], common, now)
-
     def _agree_on_base(self, now: float) -> None:
         """Publish against the base that most peers use, so that a mesh whose parts began apart comes to share one."""
         live = self.neighbourhood.live()
-        common, _ = self._common_base(live)
+        common, _ = self.wanted.common(self.bases.own, live)
         if common in self.bases:
             self.bases.adopt(common)
         else:
-            self._need_common_base(common, live, now)
+            self._need_base(self.wanted.holder(common, live), common, now)
 
     def _snapshot(self) -> msg.Snapshot:
         return msg.Snapshot(self._fingerprint, self.bases.own, self.replica.age, self._payload(self.replica.served.x))
@@ -362,7 +340,7 @@ class Peer:
         scales, codes = int8.encode(x - self.bases[self.bases.own], self._rounding)
         return msg.Int8(scales, codes)
 
-    def _on_snapshot(self, peer: str, neighbour: Neighbour, snapshot: msg.Snapshot, now: float) -> None:
+    def _on_snapshot(self, peer: str, snapshot: msg.Snapshot, now: float) -> None:
         if snapshot.schema != self._fingerprint:
             raise RemoteError("snapshot of another schema")
         if self.joining is None or peer not in self.joining.asked:
@@ -372,7 +350,7 @@ class Peer:
             self._try_to_join(now, hurry=False)
         else:
             self.joining.waiting[peer] = snapshot
-            self._need_base(peer, neighbour, snapshot.base, now)
+            self._need_base(peer, snapshot.base, now)
 
     def _add_snapshot(self, joining: Joining, peer: str, snapshot: msg.Snapshot) -> None:
         vector = self._decode(snapshot.base, snapshot.payload)
@@ -428,10 +406,10 @@ class Peer:
 
     def _start_cold(self, joining: Joining, live: list[str], now: float, *, hurry: bool) -> None:
         """Begin with those that begin with us, and from one vector: the base that most have."""
-        common, agreed = self._common_base(live)
+        common, agreed = self.wanted.common(self.bases.own, live)
         if hurry and common not in self.bases and joining.rounds < ROUNDS:
             joining.rounds += 1
-            self._need_common_base(common, live, now)
+            self._need_base(self.wanted.holder(common, live), common, now)
             self._emit(ev.SetTimer(JOIN, PATIENCE))
         elif hurry or (agreed and len(live) >= ENOUGH):
             if common in self.bases and self.replica.age == 0:

@@ -156,7 +156,7 @@ def state(peer: Peer) -> dict[str, Any]:
         "joining": None
         if joining is None
         else (sorted(joining.asked), joining.rounds, sorted(joining.snapshots), sorted(joining.waiting)),
-        "wanted": list(peer._wanted.items()),
+        "wanted": list(peer.wanted.asked.items()),
         "randomness": (peer._rng.getstate(), str(peer._rounding.bit_generator.state)),
     }  # fmt: skip
 

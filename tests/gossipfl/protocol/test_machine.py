@@ -13,7 +13,7 @@ from gossipfl.model.replica import MAX_AGE
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import ASKED, ROUNDS
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
-from gossipfl.protocol.peer import MAX_WANTED
+from gossipfl.protocol.wanted import MAX_WANTED
 from gossipfl.wire import messages as msg
 from tests.gossipfl.builders import a_peer, base_message, full_of, hello, noise, only, quantised, said, snapshot, update
 
@@ -165,7 +165,7 @@ class PeerMachine(RuleBasedStateMachine):
             assert peer.joining.snapshots.keys() <= peer.joining.asked
             assert peer.joining.waiting.keys() <= peer.joining.asked
             assert len(peer.joining.asked) <= ASKED * ROUNDS
-        assert len(peer._wanted) <= MAX_WANTED
+        assert len(peer.wanted.asked) <= MAX_WANTED
 
 
 PeerMachine.TestCase.settings = settings(max_examples=80, stateful_step_count=60)

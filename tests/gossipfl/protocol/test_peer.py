@@ -13,8 +13,9 @@ from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import PATIENCE
 from gossipfl.protocol.neighbourhood import FORGET_AFTER, MAX_ALLOWANCE, MAX_STRIKES
-from gossipfl.protocol.peer import ASK_AGAIN, GIVE_AGAIN, INTRODUCE_EVERY, JOIN, PUBLISH, Peer
+from gossipfl.protocol.peer import GIVE_AGAIN, INTRODUCE_EVERY, JOIN, PUBLISH, Peer
 from gossipfl.protocol.settings import Settings
+from gossipfl.protocol.wanted import ASK_AGAIN
 from gossipfl.wire import messages as msg
 from tests.gossipfl.builders import (
     Room,
