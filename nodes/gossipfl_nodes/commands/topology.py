@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -128,7 +129,10 @@ def _list(given: argparse.Namespace) -> None:
 
 
 def _show(given: argparse.Namespace) -> None:
-    _report(given, _subject(given.name, given))
+    subject = _subject(given.name, given)
+    if given.nodes not in (None, subject.n):
+        raise TopologyError(f"{given.name}: it has {subject.n} nodes; --nodes {given.nodes} doesn't fit")
+    _report(given, subject)
 
 
 def _measure(given: argparse.Namespace) -> None:
@@ -242,6 +246,8 @@ def _set(given: argparse.Namespace) -> None:
 def _write(given: argparse.Namespace, figure: Figure, page_of: Callable[[], str]) -> None:
     from gossipfl_nodes.files import write_durably
 
+    # A name in letters that the font lacks is drawn as boxes, and that is all there is to say.
+    warnings.filterwarnings("ignore", "Glyph .* missing from font")
     if given.png is not None:
         out = io.BytesIO()
         figure.savefig(out, format="png", dpi=150)

@@ -139,7 +139,8 @@ def test_graphs_of_different_sizes_are_compared_each_on_its_own() -> None:
 
 
 def test_a_row_comes_as_soon_as_it_is_measured() -> None:
-    broken = Subject("one way", 2, graph=Graph(2, np.array([[0, 1]]), directed=True))
+    uneven = np.array([[0, 1], [1, 2], [2, 0], [0, 2]])
+    broken = Subject("uneven", 3, graph=Graph(3, uneven, directed=True))
     found = compare([named_subject("complete", 3), broken], runs=1)
     assert next(found).name == "complete"
     with pytest.raises(TopologyError, match="would not keep the mean"):

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gossipfl_topology.errors import TopologyError
-from gossipfl_topology.measures.consensus import simulate
+from gossipfl_topology.measures.consensus import NoAgreementError, simulate
+from gossipfl_topology.measures.paths import connected
 from gossipfl_topology.measures.subject import Subject
 from gossipfl_topology.measures.summary import EPSILON, summary
 
@@ -88,10 +88,10 @@ def compare(
 
 
 def _cost(subject: Subject, absent: float, epsilon: float, runs: int, seed: int, limit: int) -> Cost:
+    if subject.graph is not None and not connected(subject.graph):
+        return Cost(absent, None, None, None)
     try:
         found = simulate(subject.rounds(), subject.n, absent=absent, epsilon=epsilon, runs=runs, seed=seed, limit=limit)
-    except TopologyError as error:
-        if "limit" not in str(error):
-            raise
+    except NoAgreementError:
         return Cost(absent, None, None, None)
     return Cost(absent, found.rounds, found.messages, found.drift)

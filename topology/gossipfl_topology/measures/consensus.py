@@ -38,6 +38,10 @@ class Consensus:
     drift: float
 
 
+class NoAgreementError(TopologyError):
+    """The nodes did not agree within the rounds that they had."""
+
+
 def rounds_to(W: FloatArray, epsilon: float = 1e-10) -> float:
     """Rounds of x ← W x until the expected mean-square error is ≤ ε, exact for start values of variance 1; maybe ∞.
 
@@ -174,7 +178,8 @@ def simulate(
         limit: rounds, ≥ 1, after which to give up.
 
     Raises:
-        TopologyError: a number out of range, matrices that aren't (n, n), or no agreement after `limit` rounds.
+        NoAgreementError: no agreement after `limit` rounds.
+        TopologyError: a number out of range, or matrices that aren't (n, n).
 
     >>> simulate(masked([np.full((4, 4), 0.25)]), 4).rounds
     1.0
@@ -183,6 +188,7 @@ def simulate(
     check("simulate", "absent", absent, 0 <= absent < 1, "must be 0 ≤ absent < 1")
     check("simulate", "epsilon", epsilon, epsilon > 0, "must be > 0")
     check("simulate", "runs", runs, runs >= 1, "must be at least 1")
+    check("simulate", "limit", limit, limit >= 1, "must be at least 1")
     rng = np.random.default_rng(seed)
     x = rng.standard_normal((runs, n))
     apart = x[x.var(axis=1) > epsilon]
@@ -191,7 +197,7 @@ def simulate(
     moved = 0.0
     while len(apart):
         if t >= limit:
-            raise TopologyError(
+            raise NoAgreementError(
                 f"simulate: limit = {limit}: the mean-square error is {apart.var(axis=1).mean():.3g} then, not"
                 f" {epsilon:g}: a higher limit would help if the nodes hear each other at all"
             )
