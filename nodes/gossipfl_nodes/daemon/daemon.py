@@ -79,7 +79,7 @@ async def run(home: Home, loaded: Loaded) -> None:
                 view = View(peer, driver, network, training, telemetry, config.task.name)
 
                 async def rewire(text: str) -> str:
-                    chosen = _topology(text, network.id)
+                    chosen = await trio.to_thread.run_sync(_topology, text, network.id)  # it may be a large file
                     await outbox.send(Rewired(chosen))
                     return chosen.name
 
