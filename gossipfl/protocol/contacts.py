@@ -38,7 +38,8 @@ class Contacts:
     def choose(self, epoch: int) -> None:
         """Choose anew, from all who are known now."""
         self._turn = epoch // TURN
-        self._sample = sample(self._me, self._neighbourhood.known, epoch)
+        known = self._neighbourhood.known.items()
+        self._sample = sample(self._me, [name for name, peer in known if peer.connected or peer.reachable], epoch)
         self._add_neighbours(epoch)
 
     def _add_neighbours(self, epoch: int) -> None:
@@ -67,12 +68,17 @@ class Contacts:
         return rng.sample(spare, min(len(spare), max(0, len(links) - MAX_LINKS)))
 
     def _reachable(self) -> list[str]:
-        """The live contacts, or whoever lives if none of them does.
+        """Of the live peers, those that a publish may go to.
 
-        Not always all live peers: those whom others bootstrap from would be drawn more often.
+        All of them where the topology names its neighbours itself. Where it draws, the live contacts: else those whom
+        others bootstrap from would be drawn more often. But names that somebody invented must not leave us with few, so
+        where not many contacts live it is a sample of those that do.
         """
         live = self._neighbourhood.live()
-        return [peer for peer in live if peer in self.chosen] or live
+        if not self.topology.fresh:
+            return live
+        chosen = [peer for peer in live if peer in self.chosen]
+        return chosen if len(chosen) >= min(len(live), SIZE // 2) else sorted(sample(self._me, live, self._turn * TURN))
 
     def _view(self, peers: list[str]) -> View:
         known = self._neighbourhood.known

@@ -31,6 +31,7 @@ from gossipfl.protocol.settings import Settings
 from gossipfl.protocol.wanted import Wanted
 from gossipfl.wire import messages as msg
 from gossipfl_topology.live import Topology, named
+from gossipfl_topology.live.sample import SIZE
 
 PUBLISH, JOIN = "publish", "join"
 """Timers beside Redial ones, which are ("redial", peer)."""
@@ -146,6 +147,9 @@ class Peer:
         self.contacts.renew(self._epoch(now))
         for peer in sorted(self.contacts.chosen):
             self._dial(peer)
+        if self.neighbourhood.engaged() < SIZE:
+            for peer in sorted(self.neighbourhood.known):
+                self._dial(peer)
         for peer in self.contacts.spare(self._rng):
             self._emit(ev.Disconnect(peer, "there are links enough"))
 
@@ -498,8 +502,10 @@ class Peer:
         body = msg.encode(update)
         self._emit(ev.Send(to, body, supersedes=True))
         self._emit(ev.Published(self.seq, to, len(body)))
-        if self.seq % INTRODUCE_EVERY == 0 and (others := self.neighbourhood.introduce(to[0], self._rng)):
-            self._send(to[0], msg.Peers(others))
+        if self.seq % INTRODUCE_EVERY == 0:
+            peer = self._rng.choice(self.neighbourhood.live())
+            if others := self.neighbourhood.introduce(peer, self._rng):
+                self._send(peer, msg.Peers(others))
 
     def _rate(self) -> float:
         """q: publishes per second from here to one neighbour."""

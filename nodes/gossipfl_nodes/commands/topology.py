@@ -30,7 +30,7 @@ EXAMPLES = """examples:
   gossipfl topology compare ring regular:k=4 k-out:k=1 --nodes 25 --html choice.html
   gossipfl topology set regular:k=4        the running daemon of this device, until it is restarted
 """
-NODES = 25
+NODES, MOST = 25, 1_000_000
 COMPARED = ("k-out:k=1", "k-out:k=3", "matching", "regular:k=4", "exponential", "base:k=1", "torus", "star", "ring")
 
 
@@ -83,7 +83,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     made["set"].add_argument("--home", type=Path, default=None, metavar="DIR", help="this device's folder")
     given = parser.parse_args(arguments)
     for name, ok, allowed in (
-        ("nodes", getattr(given, "nodes", None) is None or given.nodes >= 1, "1 or more"),
+        ("nodes", getattr(given, "nodes", None) is None or 1 <= given.nodes <= MOST, f"1 to {MOST}"),
         ("seed", getattr(given, "seed", 0) >= 0, "0 or more"),
         ("runs", getattr(given, "runs", 1) >= 1, "1 or more"),
     ):

@@ -10,7 +10,7 @@ from msgspec import Struct
 from gossipfl_topology import GRAPHS, Graph, arrays, load
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.files import dumps, map_path, maps
-from gossipfl_topology.live import LIVE, named
+from gossipfl_topology.live import LIVE, ROLES, named
 from gossipfl_topology.parameters import find, is_path, parse
 
 NODES = 8
@@ -28,8 +28,8 @@ class Wiring(Struct, frozen=True):
     roles: tuple[str, ...] | None = None
 
     def role(self, index: int) -> str:
-        """The role of node `index`, if it has one."""
-        return self.roles[index] if self.roles else ""
+        """The role of node `index`, if it has one that daemons know."""
+        return self.roles[index] if self.roles and self.roles[index] in ROLES else ""
 
     def file(self, ids: Sequence[str]) -> str | None:
         """The text of the graph file for daemons with these ids, if they need one."""

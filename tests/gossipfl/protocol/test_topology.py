@@ -10,7 +10,7 @@ import pytest
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.contacts import MAX_LINKS
 from gossipfl.protocol.joining import PATIENCE
-from gossipfl.protocol.peer import JOIN, PUBLISH, Peer
+from gossipfl.protocol.peer import INTRODUCE_EVERY, JOIN, PUBLISH, Peer
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
 from gossipfl_topology.live import Complete, Exponential, Fixed, Hierarchical, KOut, Regular, Ring, Topology, sample
@@ -193,20 +193,20 @@ def test_when_a_neighbour_is_gone_the_next_one_takes_its_place_in_a_large_mesh_t
         assert gone in published(peer, 4 * TURN + 1), "it has its place back"
 
 
-def test_while_no_contact_lives_a_publish_goes_to_whoever_does() -> None:
+def test_while_few_contacts_live_a_publish_goes_to_whoever_does() -> None:
+    """Contacts alone while enough of them live; then a sample of the living, so that nobody is left with a few."""
     peer = a_learning_peer(topology="k-out:k=2")
     meet(peer, *HUNDRED, now=at(4))
-    contacts = peer.contacts.chosen
-    for name in sorted(contacts):
+    gone = sorted(peer.contacts.chosen)
+    contacts = set(gone)
+    for left, name in zip(range(len(gone), 0, -1), gone, strict=True):
         to = published(peer, 5)
-        assert to
-        assert to <= contacts
+        assert len(to) == 2
+        assert to <= (contacts if left >= SIZE // 2 else set(peer.neighbourhood.live()))
         peer.handle(ev.Disconnected(name), at(5))
-    rest = set(HUNDRED) - contacts
+        contacts.remove(name)
     assert len(to := published(peer, 6)) == 2
-    assert to <= rest
-    meet(peer, min(contacts), now=at(7))
-    assert published(peer, 7) == {min(contacts)}
+    assert to <= set(HUNDRED) - set(gone)
 
 
 # --- roles
@@ -492,3 +492,40 @@ def test_two_that_restart_at_the_same_moment_do_not_wait_for_each_other() -> Non
     for peer in new:
         assert sorted(room.joined()[peer.me]) == ["old1", "old2"]
         assert peer.replica.age > 300
+
+
+def test_invented_names_do_not_leave_a_node_with_few_recipients() -> None:
+    """Names that nobody answers to may fill the sample of contacts; the publishes still go to all who live."""
+    peer = a_learning_peer(topology="k-out:k=2")
+    friends = [f"friend{i}" for i in range(20)]
+    meet(peer, *friends, now=at(4))
+    hear_of(peer, [f"nobody{i:03}" for i in range(200)])
+    seen = set[str]()
+    for epoch in range(5, 5 + 6 * TURN):
+        tick(peer, epoch)
+        seen |= published(peer, epoch)
+    assert seen == set(friends)
+
+
+def test_the_only_known_way_back_is_dialled_again_when_all_links_are_gone() -> None:
+    peer = a_peer(bootstrap={"boot": ("at boot",)})
+    peer.handle(ev.Started(), 0.0)
+    peer.handle(ev.TimerFired(JOIN), PATIENCE)
+    crowd = [f"crowd{i}" for i in range(SIZE)]
+    for name in crowd:
+        peer.handle(ev.Connected(name), at(4))
+    peer.handle(ev.DialFailed("boot"), at(4))
+    peer.handle(ev.TimerFired(("redial", "boot")), at(5))
+    for name in crowd:
+        peer.handle(ev.Disconnected(name), at(6))
+    assert dialled(tick(peer, 7)) == ["boot"]
+
+
+def test_peer_exchange_goes_to_any_live_peer_over_a_ring_as_well() -> None:
+    peer = a_learning_peer(topology="ring")
+    meet(peer, *(f"p{i}" for i in range(12)), now=at(4))
+    told_to = set[str]()
+    for epoch in range(5, 5 + 30 * INTRODUCE_EVERY):
+        effects = tick(peer, epoch) + trained(peer, at(epoch))
+        told_to |= {to for to, _ in told(msg.Peers, effects)}
+    assert len(told_to) > 6

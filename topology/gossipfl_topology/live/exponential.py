@@ -37,7 +37,7 @@ class Exponential:
         bits = position(me, DICE)
         chosen: dict[str, None] = {}
         level = 0
-        while ring:
+        while ring and level < 64:
             chosen |= dict.fromkeys(beside(me, ring))
             ring = [node for node in ring if (position(node, DICE) ^ bits) >> level & 1 == 0]
             level += 1

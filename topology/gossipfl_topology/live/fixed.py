@@ -32,13 +32,15 @@ class Fixed:
         """The topology of `graph`, whose node names are ids.
 
         Raises:
-            TopologyError: `me` is given and not in the graph.
+            TopologyError: two nodes of one name; or `me` is given and not in the graph.
 
         >>> import numpy as np
         >>> Fixed.of("line", Graph(2, np.array([[0, 1]]), names=("a", "b"))).adjacency
         {'a': ('b',), 'b': ('a',)}
         """
         labels = graph.labels
+        if len(set(labels)) < graph.n:
+            raise TopologyError(f"{name}: two nodes have the same name; each must have its device's id")
         if me is not None and me not in labels:
             known = ", ".join(labels[:3])
             raise TopologyError(f"{name}: no node is named {me}, this device's id; there are {known} …")
