@@ -96,7 +96,7 @@ class Peer:
     def handle(self, event: ev.Event, now: float) -> list[ev.Effect]:
         """What follows from `event` at time `now`, in seconds of a clock that never runs back.
 
-        Where the clock began matters to nothing but the evenness of `k-out`, which is best if all count from the epoch.
+        Where the clock began matters only to how evenly recipients and contacts are drawn: best if all count from 1970.
         """
         self._out = []
         match event:
