@@ -40,10 +40,10 @@ clean: ## remove what was built
 $(VENV)/.installed: pyproject.toml constraints.txt setup.sh
 	@PYTHON="$(PYTHON)" sh setup.sh $(VENV)
 	@echo "installing gossipfl and what it needs into $(VENV), about a minute …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,sim]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing torch and what the checks need, about a minute …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,torch,dev]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,sim,torch,dev]'
 	@touch $@

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gossipfl.errors import LocalError
+from gossipfl.output.files import write_durably
 from gossipfl_nodes.commands import client
 from gossipfl_nodes.daemon.config import template
 from gossipfl_nodes.daemon.home import Home
 from gossipfl_nodes.demo.gauges import children
-from gossipfl_nodes.files import write_durably
 from gossipfl_nodes.network import identity
 
 GENEROUS = 40.0

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from gossipfl.cli import Exit
+from gossipfl.output.files import write_durably
 from gossipfl.tasks.load import load
 from gossipfl.tasks.task import Node
 from gossipfl_nodes.commands import options
@@ -23,7 +24,6 @@ from gossipfl_nodes.demo import baselines, gauges, report
 from gossipfl_nodes.demo.display import Display, print_result
 from gossipfl_nodes.demo.mesh import Member, Mesh, Plan
 from gossipfl_nodes.demo.wiring import NODES, wire
-from gossipfl_nodes.files import write_durably
 from gossipfl_topology.errors import TopologyError
 
 MOST = 64

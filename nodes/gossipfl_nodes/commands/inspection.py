@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from gossipfl.cli import Exit
+from gossipfl.output.terminal import print_json, print_table, shown
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import KEYS, load
 from gossipfl_nodes.daemon.home import Home
@@ -16,11 +17,11 @@ def status(arguments: list[str]) -> int:
     given = options.parser("status", status.__doc__, json=True).parse_args(arguments)
     found = client.get(Home(given.home), "/v1/status")
     if given.json:
-        options.print_json(found)
+        print_json(found)
     else:
         width = max(map(len, found))
         for name, value in found.items():
-            print(f"{name:{width}}  {options.shown(value)}")
+            print(f"{name:{width}}  {shown(value)}")
     return Exit.OK
 
 
@@ -29,10 +30,10 @@ def peers(arguments: list[str]) -> int:
     given = options.parser("peers", peers.__doc__, json=True).parse_args(arguments)
     found = client.get(Home(given.home), "/v1/peers")
     if given.json:
-        options.print_json(found)
+        print_json(found)
         return Exit.OK
     columns = ("id", "live", "age", "merges", "refused", "bytes_sent", "bytes_received", "addresses")
-    options.print_table(columns, ([options.shown(row[column]) for column in columns] for row in found))
+    print_table(columns, ([shown(row[column]) for column in columns] for row in found))
     return Exit.OK
 
 
@@ -48,7 +49,7 @@ def id_(arguments: list[str]) -> int:
 
         found = {"id": identity.id_of(home.key), "addresses": []}
     if given.json:
-        options.print_json(found)
+        print_json(found)
     else:
         print("\n".join([found["id"], *found["addresses"]]))
     return Exit.OK
@@ -66,10 +67,10 @@ def config(arguments: list[str]) -> int:
         value = getattr(getattr(loaded.config, key.section), key.name)
         rows[path] = {"value": value, "origin": loaded.origins[path]}
     if given.json:
-        options.print_json(rows if given.origin else {path: row["value"] for path, row in rows.items()})
+        print_json(rows if given.origin else {path: row["value"] for path, row in rows.items()})
         return Exit.OK
     width = max(map(len, rows))
     for path, row in rows.items():
         origin = f"  # {row['origin']}" if given.origin else ""
-        print(f"{path:{width}} = {options.shown(row['value'])}{origin}")
+        print(f"{path:{width}} = {shown(row['value'])}{origin}")
     return Exit.OK

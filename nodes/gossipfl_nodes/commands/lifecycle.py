@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gossipfl.cli import Exit
 from gossipfl.errors import LocalError
+from gossipfl.output.terminal import print_json
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.home import Home
 
@@ -19,8 +20,8 @@ def init(arguments: list[str]) -> int:
     """Make this device's home: its key and its configuration."""
     parser = options.parser("init", init.__doc__, keys=True, json=True)
     given = parser.parse_args(arguments)
+    from gossipfl.output.files import write_durably
     from gossipfl_nodes.daemon.config import template
-    from gossipfl_nodes.files import write_durably
     from gossipfl_nodes.network import identity
 
     home = Home(given.home)
@@ -32,7 +33,7 @@ def init(arguments: list[str]) -> int:
     peer = identity.id_of(home.key) if home.key.exists() else identity.create(home.key)
     write_durably(home.config, text.encode())
     if given.json:
-        options.print_json({"id": peer, "home": str(home.path), "config": str(home.config), "key": str(home.key)})
+        print_json({"id": peer, "home": str(home.path), "config": str(home.config), "key": str(home.key)})
     else:
         where = "" if given.home is None else f" --home {given.home}"
         print(f"id      {peer}\nconfig  {home.config}\nkey     {home.key} (this device's identity; keep it)\n")
@@ -95,7 +96,7 @@ def stop(arguments: list[str]) -> int:
         time.sleep(0.05)
     stopped = not _alive(pid)
     if given.json:
-        options.print_json({"stopped": stopped, "pid": pid})
+        print_json({"stopped": stopped, "pid": pid})
     elif not stopped:
         print(f"gossipfl stop: process {pid} still runs; kill -9 {pid} ends it", file=sys.stderr)
     return Exit.OK if stopped else Exit.FAILED

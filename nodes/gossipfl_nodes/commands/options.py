@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gossipfl_nodes.daemon.config import KEYS
 from gossipfl_topology.parameters import is_path
-
-WIDE = 400
-"""Columns, enough for ids and addresses in full."""
 
 
 def parser(command: str, doc: str | None, *, keys: bool = False, json: bool = False) -> argparse.ArgumentParser:
@@ -51,38 +45,5 @@ def absolute(flags: dict[str, str]) -> dict[str, str]:
     return made
 
 
-def print_json(value: Any) -> None:
-    """`value` on stdout."""
-    print(json.dumps(value, indent=2))
-
-
 def _shown(value: Any) -> str:
     return ",".join(value) or "none" if isinstance(value, tuple) else str(value) or "none"
-
-
-def shown(value: Any) -> str:
-    """`value` as a person reads it."""
-    match value:
-        case None:
-            return "–"
-        case bool():
-            return "yes" if value else "no"
-        case float():
-            return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
-        case list() | tuple():
-            return ", ".join(map(str, value)) or "–"
-        case dict():
-            return ", ".join(f"{name} {shown(number)}" for name, number in value.items()) or "–"
-        case _:
-            return str(value)
-
-
-def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table on stdout; where it is not read on a terminal, nothing is cut off."""
-    from rich.console import Console
-    from rich.table import Table
-
-    made = Table(*head, box=None)
-    for row in rows:
-        made.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else WIDE).print(made)

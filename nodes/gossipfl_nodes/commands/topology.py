@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from gossipfl.cli import Exit
 from gossipfl.errors import LocalError
+from gossipfl.output.pages import page, table
+from gossipfl.output.terminal import print_json, print_table, shown
 from gossipfl_nodes.commands import options
-from gossipfl_nodes.pages import page, table
 from gossipfl_topology.errors import TopologyError
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ def _list(given: argparse.Namespace) -> None:
         for name, graph in graphs.items()
     ]
     if given.json:
-        options.print_json(found)
+        print_json(found)
         return
     heads = {
         "live": "what a daemon runs: gossip.topology, gossipfl topology set, demo",
@@ -175,14 +176,14 @@ def _report(given: argparse.Namespace, subject: Subject) -> None:
         title = f"{subject.name}, {subject.n} nodes"
         figure = draw_graph(title, subject.graph or union(subject), given.seed)
         about = "A drawing of every edge that occurs." if subject.graph is None else "The graph."
-        cells = [(key.replace("_", " "), options.shown(value)) for key, value in found.items()]
+        cells = [(key.replace("_", " "), shown(value)) for key, value in found.items()]
         _write(given, figure, lambda: page(title, "", figure, about, table(("", ""), cells)))
     if given.json:
-        options.print_json(found)
+        print_json(found)
         return
     width = max(map(len, found))
     for key, value in found.items():
-        print(f"{key:{width}}  {options.shown(value)}")
+        print(f"{key:{width}}  {shown(value)}")
 
 
 def _compare(given: argparse.Namespace) -> None:
@@ -204,9 +205,9 @@ def _compare(given: argparse.Namespace) -> None:
     )
     cells = [
         (
-            row.name, str(row.summary["nodes"]), options.shown(row.summary["degree_mean"]),
-            options.shown(row.summary["spectral_gap"]),
-            options.shown(row.summary["diameter"]), *(_cost(cost) for cost in row.costs),
+            row.name, str(row.summary["nodes"]), shown(row.summary["degree_mean"]),
+            shown(row.summary["spectral_gap"]),
+            shown(row.summary["diameter"]), *(_cost(cost) for cost in row.costs),
         )
         for row in rows
     ]  # fmt: skip
@@ -224,9 +225,9 @@ def _compare(given: argparse.Namespace) -> None:
             lambda: page("Topologies compared", about, figure, "Cost of agreement", table(head, cells)),
         )  # fmt: skip
     if given.json:
-        options.print_json({"seed": given.seed, "runs": given.runs, "topologies": [row.as_dict() for row in rows]})
+        print_json({"seed": given.seed, "runs": given.runs, "topologies": [row.as_dict() for row in rows]})
         return
-    options.print_table(head, cells)
+    print_table(head, cells)
     print(about, file=sys.stderr)
 
 
@@ -237,14 +238,14 @@ def _set(given: argparse.Namespace) -> None:
     asked = options.absolute({"gossip.topology": given.topology})["gossip.topology"]
     answer = client.post(Home(given.home), "/v1/topology", {"topology": asked})
     if given.json:
-        options.print_json(answer)
+        print_json(answer)
     else:
         print(answer["topology"])
         print("until the daemon is restarted; to keep it: topology under [gossip] in config.toml", file=sys.stderr)
 
 
 def _write(given: argparse.Namespace, figure: Figure, page_of: Callable[[], str]) -> None:
-    from gossipfl_nodes.files import write_durably
+    from gossipfl.output.files import write_durably
 
     # A name in letters that the font lacks is drawn as boxes, and that is all there is to say.
     warnings.filterwarnings("ignore", "Glyph .* missing from font")

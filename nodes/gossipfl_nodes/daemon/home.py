@@ -18,7 +18,7 @@ from pathlib import Path
 import platformdirs
 
 from gossipfl.errors import LocalError
-from gossipfl_nodes.files import write_durably
+from gossipfl.output.files import write_durably
 
 MAX_SOCKET_PATH = 107
 """Bytes that Linux has for a socket's path."""

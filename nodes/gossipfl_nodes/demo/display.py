@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from gossipfl.output.terminal import number, size
 from gossipfl_nodes.demo.mesh import Member, Mesh
 
 LINE_EVERY = 5.0
@@ -91,17 +92,3 @@ def print_result(result: dict[str, Any]) -> None:
         console.print(f"{size(result['loopback_bytes_per_node'])} sent per node, by this machine's loopback counter")
     if result["pss_bytes"] is not None:
         console.print(f"{size(result['pss_bytes'])} memory (PSS) of all processes at the most")
-
-
-def number(value: float | None) -> str:
-    """An accuracy, or a dash."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def size(value: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            break
-        value /= 1000
-    return f"{value:.3g} {unit}"

@@ -21,12 +21,12 @@ from typing import Any, Self
 from msgspec import Struct
 
 from gossipfl.errors import LocalError
+from gossipfl.output.files import write_durably
 from gossipfl_nodes.commands import client
 from gossipfl_nodes.daemon.config import template
 from gossipfl_nodes.daemon.home import Home
 from gossipfl_nodes.demo.gauges import children
 from gossipfl_nodes.demo.wiring import Wiring
-from gossipfl_nodes.files import write_durably
 from gossipfl_nodes.network import identity
 
 STOP_SECONDS = 10.0

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gossipfl.errors import LocalError
-from gossipfl_nodes.demo.display import number, size
-from gossipfl_nodes.files import write_durably
-from gossipfl_nodes.pages import page, table
+from gossipfl.output.files import write_durably
+from gossipfl.output.pages import page, table
+from gossipfl.output.terminal import number, size
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

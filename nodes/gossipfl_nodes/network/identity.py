@@ -13,7 +13,7 @@ import base58
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gossipfl.errors import LocalError
-from gossipfl_nodes.files import write_durably
+from gossipfl.output.files import write_durably
 
 PROTOBUF_KEY = b"\x08\x01\x12\x20"
 """Type Ed25519, then 32 bytes of data: what stands before a key in libp2p's protobuf."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gossipfl.errors import LocalError
-from gossipfl_nodes.files import write_durably
+from gossipfl.output.files import write_durably
 
 
 def test_a_file_is_written_and_replaced_whole(tmp_path: Path) -> None:
