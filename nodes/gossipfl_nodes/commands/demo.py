@@ -23,8 +23,8 @@ from gossipfl_nodes.commands import options
 from gossipfl_nodes.demo import baselines, gauges, report
 from gossipfl_nodes.demo.display import Display, print_result
 from gossipfl_nodes.demo.mesh import Member, Mesh, Plan
-from gossipfl_nodes.demo.wiring import NODES, wire
 from gossipfl_topology.errors import TopologyError
+from gossipfl_topology.wiring import NODES, wire
 
 MOST = 64
 """Daemons that one machine should be asked to run."""

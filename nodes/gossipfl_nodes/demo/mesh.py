@@ -26,8 +26,8 @@ from gossipfl_nodes.commands import client
 from gossipfl_nodes.daemon.config import template
 from gossipfl_nodes.daemon.home import Home
 from gossipfl_nodes.demo.gauges import children
-from gossipfl_nodes.demo.wiring import Wiring
 from gossipfl_nodes.network import identity
+from gossipfl_topology.wiring import Wiring
 
 STOP_SECONDS = 10.0
 COUNTERS = ("bytes_sent", "bytes_received", "merges", "steps")

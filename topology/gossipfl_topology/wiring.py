@@ -1,24 +1,24 @@
-"""Who talks to whom in a demo: a live topology by its name, or any graph, drawn with the daemons' ids for names."""
+"""Who talks to whom in a whole mesh: a live topology by its name, or any graph, drawn with the nodes' ids for names."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from msgspec import Struct
-
-from gossipfl_topology import GRAPHS, Graph, arrays, load
+from gossipfl_topology.catalogue import GRAPHS, arrays
 from gossipfl_topology.errors import TopologyError
-from gossipfl_topology.files import dumps, map_path, maps
-from gossipfl_topology.live import LIVE, ROLES, named
+from gossipfl_topology.files import dumps, load, map_path, maps
+from gossipfl_topology.graph import Graph
+from gossipfl_topology.live import LIVE, ROLES, Fixed, Topology, named
 from gossipfl_topology.parameters import find, is_path, parse
 
 NODES = 8
-"""Daemons of a demo, where neither the user nor a graph file says how many."""
+"""Nodes of a mesh, where neither the user nor a graph file says how many."""
 
 
-class Wiring(Struct, frozen=True):
-    """How the daemons of a demo are joined."""
+@dataclass(frozen=True)
+class Wiring:
+    """How the nodes of a mesh are joined."""
 
     topology: str
     """As the user named it."""
@@ -28,12 +28,20 @@ class Wiring(Struct, frozen=True):
     roles: tuple[str, ...] | None = None
 
     def role(self, index: int) -> str:
-        """The role of node `index`, if it has one that daemons know."""
+        """The role of node `index`, if it has one that nodes know."""
         return self.roles[index] if self.roles and self.roles[index] in ROLES else ""
 
+    def live(self, ids: Sequence[str]) -> Topology:
+        """What the nodes with these ids run."""
+        return named(self.topology) if self.graph is None else Fixed.of(self.topology, self._named(ids))
+
     def file(self, ids: Sequence[str]) -> str | None:
-        """The text of the graph file for daemons with these ids, if they need one."""
-        return None if self.graph is None else dumps(replace(self.graph, names=tuple(ids)))
+        """The text of the graph file for nodes with these ids, if they need one."""
+        return None if self.graph is None else dumps(self._named(ids))
+
+    def _named(self, ids: Sequence[str]) -> Graph:
+        assert self.graph is not None
+        return replace(self.graph, names=tuple(ids))
 
 
 def wire(text: str, nodes: int | None, seed: int) -> Wiring:

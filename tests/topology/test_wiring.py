@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from gossipfl.cli import Exit
-from gossipfl_nodes.demo.wiring import NODES, Wiring, wire
 from gossipfl_topology import GRAPHS, Graph, arrays, load
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.files import map_path, maps
 from gossipfl_topology.live import LIVE
+from gossipfl_topology.wiring import NODES, Wiring, wire
 from tests.nodes.support import gossipfl
 
 STATIC = [name for name in GRAPHS if name not in LIVE]
