@@ -36,6 +36,9 @@ class Bases:
     def __getitem__(self, name: bytes) -> Vector:
         return self._held[name]
 
+    def __len__(self) -> int:
+        return len(self._held)
+
     def adopt(self, name: bytes) -> None:
         """Publish against the held base `name` from now on."""
         self._held[name] = self._held.pop(name)

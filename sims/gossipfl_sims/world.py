@@ -1,216 +1,370 @@
 """The world: many peers, one event heap, one virtual clock, one seed.
 
 The simulator's only place that calls `Peer.handle`, and its one match over effects, to be read beside the daemon's
-(`gossipfl_nodes/daemon/driver.py`). Links delay, lose, duplicate and damage frames; nodes train real tasks in virtual
-time, crash and come back. Deterministic: every random draw comes from the seed, one stream per cause, and events at the
-same time run in the order in which they were made. Never trio tasks: its scheduler is not deterministic.
+(`gossipfl_nodes/daemon/driver.py`). Machines start, crash, sleep and come back; the network between them delays,
+loses and damages frames. Deterministic: every draw comes from the seed, and events at the same time run in the order in
+which they were made. Never trio tasks: its scheduler is not deterministic. Knows no scenario and judges nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
-import heapq
 import random
-from collections.abc import Callable, Iterator
-from typing import Any, assert_never
+from collections.abc import Callable, Iterator, Sequence
+from heapq import heappop, heappush
+from typing import IO, Protocol, TypeAlias, assert_never
 
-import numpy as np
-from msgspec import Struct
+import msgspec
 
+from gossipfl.errors import LocalError
 from gossipfl.protocol import events as ev
+from gossipfl.protocol.contacts import MAX_LINKS
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.task import Task
+from gossipfl_sims.draws import Draws
+from gossipfl_sims.machine import Machine
+from gossipfl_sims.network import Link, Network, Wall
+from gossipfl_sims.trace import Trace
+from gossipfl_topology.live import Topology
+
+FRAME_LENGTH = 4
+"""Bytes that a stream carries for each frame beside its body."""
+SILENCE = 12.0
+"""Seconds until a link that carries nothing is cut, as the daemon does."""
+RESET = 0.05
+"""Seconds until the others notice that a process died: its sockets close."""
+FAREWELL = 5.0
+"""Mean latencies until the links of one who left on purpose close: its last frames arrive before."""
+UNREACHABLE, UNANSWERED = 1.0, 5.0
+"""Seconds until a dial fails: where nobody listens, and where nothing comes back."""
+MOST_LINKS = MAX_LINKS + 32
+"""As many as a daemon's network keeps."""
+
+Action: TypeAlias = Callable[[], None]
 
 
-class Link(Struct, frozen=True):
-    """What happens to frames on their way; the same law for every pair of nodes."""
+class Observer(Protocol):
+    """Sees every event of every peer, before and after."""
 
-    latency: float = 0.02
-    """Mean delay in seconds; each frame's is exponential, so frames overtake each other."""
-    loss: float = 0.0
-    duplication: float = 0.0
-    corruption: float = 0.0
-    """Probability that one bit of a frame flips."""
+    def before(self, machine: Machine, event: ev.Event) -> None:
+        """`event` is about to be handled."""
+        ...
 
-
-class Machine:
-    """One simulated device: its task, its peer while it is up, and what it survives a crash with."""
-
-    def __init__(self, name: str, task: Task, seconds_per_step: float) -> None:
-        self.name = name
-        self.task = task
-        self.seconds_per_step = seconds_per_step
-        self.peer: Peer | None = None
-        self.incarnation = 0
-        self.timers: dict[Any, int] = {}
-        self.links: set[str] = set()
-        self.bytes_sent = 0
-        self.reports: list[tuple[float, ev.Report]] = []
-
-    def accuracy(self) -> float:
-        """Of the served model, on the task's held-out data."""
-        assert self.peer is not None
-        return self.task.evaluate(self.peer.replica.full_served())["accuracy"]
+    def after(self, machine: Machine, event: ev.Event, effects: list[ev.Effect]) -> None:
+        """`event` was handled, and these are its effects, none of which is carried out yet."""
+        ...
 
 
 class World:
-    """Machines on a network.
+    """Machines on a network; all are down at first.
 
     Args:
         tasks: one for each machine.
         settings: of every peer.
         link: the law of the network.
         seed: of everything random.
-        seconds_per_step: duration of one local training step on each machine.
+        seconds_per_step: duration of one local training step: of each machine, or of all.
+        topology: who gets a publish, if the settings don't say it all.
+        roles: of the machines, if they have any.
+        bootstraps: so many of the first machines have addresses that all others know.
+        trace: a file for all that happens.
     """
 
     def __init__(
         self,
-        tasks: list[Task],
+        tasks: Sequence[Task],
         settings: Settings,
         *,
         link: Link | None = None,
         seed: int = 0,
-        seconds_per_step: float = 0.001,
+        seconds_per_step: float | Sequence[float] = 0.001,
+        topology: Topology | None = None,
+        roles: Sequence[str] | None = None,
+        bootstraps: int = 1,
+        trace: IO[str] | None = None,
     ) -> None:
+        n = len(tasks)
+        speeds = [seconds_per_step] * n if isinstance(seconds_per_step, int | float) else seconds_per_step
         self.now = 0.0
         self.settings = settings
-        self.link = link or Link()
+        self.topology = topology
+        self.draws = Draws(seed)
+        self.network = Network(link or Link(), self.draws)
+        self.observers: list[Observer] = []
         self.on_frame: Callable[[str, str, bytes], None] | None = None
         """Called with sender, receiver and frame body for each frame sent."""
-        network, peers, training = np.random.SeedSequence(seed).spawn(3)
-        self._network = np.random.default_rng(network)
-        self._seeds = random.Random(int(peers.generate_state(1)[0]))
-        self._training = np.random.default_rng(training)
-        self._heap: list[tuple[float, int, str, int, ev.Event]] = []
+        self._training = self.draws.generator("training")
+        self._seeds = random.Random(int(self.draws.generator("peers").integers(2**63)))
+        self._heap: list[tuple[float, int, Machine | None, int, ev.Event | Action]] = []
         self._count = 0
-        self._trace = hashlib.blake2b(digest_size=16)
-        self.machines = {f"n{i:03}": Machine(f"n{i:03}", task, seconds_per_step) for i, task in enumerate(tasks)}
-        self.cut: Callable[[str, str], bool] = lambda _sender, _receiver: False
-        """Whether the network is cut between two machines."""
+        self._held: list[tuple[Machine, str, ev.Received]] = []
+        self.trace = Trace(trace)
+        width = max(3, len(str(n - 1)))
+        made = [
+            Machine(i, f"n{i:0{width}}", task, speeds[i], roles[i] if roles else settings.role)
+            for i, task in enumerate(tasks)
+        ]
+        self.machines = {machine.name: machine for machine in made}
+        self._devices = made
+        self._bootstraps = bootstraps
 
     @property
     def trace_hash(self) -> str:
         """Of every event so far, in order, with its time and machine."""
-        return self._trace.hexdigest()
+        return self.trace.digest
 
     def __iter__(self) -> Iterator[Machine]:
-        return iter(self.machines.values())
+        return iter(self._devices)
+
+    # --- what can be done to machines
 
     def start(self, name: str) -> None:
-        """Boot a machine with nothing but its identity and incarnation; it knows the first machine's address."""
+        """Boot a machine with what is on its disk: its identity and incarnation. It knows where the first ones are."""
         machine = self.machines[name]
         machine.incarnation += 1
-        first = next(iter(self.machines))
+        machine.life += 1
+        machine.asleep_until = 0.0
+        settings = self.settings
         machine.peer = Peer(
             name,
             machine.task.schema,
             machine.task.initial(),
-            self.settings,
+            msgspec.structs.replace(settings, role=machine.role),
             random.Random(self._seeds.getrandbits(64)),
             incarnation=machine.incarnation,
             addresses=(name,),
-            bootstrap={first: (first,)},
+            bootstrap={first.name: (first.name,) for first in self._devices[: self._bootstraps]},
+            topology=self.topology,
         )
-        self._schedule(0.0, name, ev.Started())
+        self._schedule(0.0, machine, ev.Started())
 
-    def crash(self, name: str) -> None:
-        """kill -9: no goodbye, no memory. Peers notice after a while, as their sockets close."""
+    def crash(self, name: str, *, disk: bool = True) -> None:
+        """kill -9: no goodbye, no memory. Peers notice soon, as their sockets close.
+
+        Args:
+            name: the machine.
+            disk: does its disk survive? If not, it will come back as somebody else.
+        """
         machine = self.machines[name]
-        machine.peer = None
-        machine.timers.clear()
-        for other in sorted(machine.links):
-            self.machines[other].links.discard(name)
-            self._schedule(0.05, other, ev.Disconnected(name))
-        machine.links.clear()
+        self._down(machine, RESET)
+        if not disk:
+            generation = machine.life
+            del self.machines[name]
+            machine.name = f"{machine.identity}.{generation}"
+            machine.incarnation = 0
+            self.machines[machine.name] = machine
+
+    def stop(self, name: str) -> None:
+        """Let a machine leave on purpose."""
+        machine = self.machines[name]
+        self._happen(self._count, machine, ev.Stopping())
+        self._down(machine, FAREWELL * self.network.link.latency + RESET)
+
+    def freeze(self, name: str, seconds: float) -> None:
+        """Nothing happens on a machine for so long, as after kill -STOP; then it goes on as if nothing had been."""
+        machine = self.machines[name]
+        machine.asleep_until = max(machine.asleep_until, self.now + seconds)
+        life = machine.life
+
+        def silent() -> None:
+            if machine.life == life and machine.asleep_until > self.now:
+                for other in sorted(machine.links):
+                    self._unlink(machine.name, other)
+
+        self.at(SILENCE, silent)
+
+    # --- what can be done to the network
+
+    def raise_wall(self, wall: Wall, *, hold: bool = False) -> None:
+        """From now on nothing passes `wall`, or with `hold` waits there. Links across it end once they are silent."""
+        standing = self.network.dams if hold else self.network.walls
+        standing.append(wall)
+
+        def silent() -> None:
+            if wall in standing:
+                for machine in self._devices:
+                    for name in sorted(machine.links):
+                        if wall.blocks(machine.index, self.machines[name].index):
+                            self._unlink(machine.name, name)
+
+        self.at(SILENCE, silent)
+
+    def lower_wall(self, wall: Wall) -> None:
+        """`wall` is gone, and what waited behind it goes on."""
+        network = self.network
+        if wall in network.walls:
+            network.walls.remove(wall)
+        if wall in network.dams:
+            network.dams.remove(wall)
+            held, self._held = self._held, []
+            for machine, receiver, received in held:
+                self._carry(machine, receiver, received)
+
+    # --- time
+
+    def at(self, delay: float, action: Action) -> None:
+        """Let something happen to the world in `delay` seconds."""
+        self._count += 1
+        heappush(self._heap, (self.now + delay, self._count, None, 0, action))
 
     def run(self, until: float) -> None:
         """Let virtual time pass until `until`, in seconds."""
-        while self._heap and self._heap[0][0] <= until:
-            self.now, count, name, incarnation, event = heapq.heappop(self._heap)
-            if self.machines[name].incarnation == incarnation:
-                self._happen(count, self.machines[name], event)
+        heap = self._heap
+        while heap and heap[0][0] <= until:
+            self.now, count, machine, life, what = heappop(heap)
+            if machine is None:
+                what()  # type: ignore[operator]
+            elif machine.life == life and machine.peer is not None:
+                if machine.asleep_until > self.now:
+                    heappush(heap, (machine.asleep_until, count, machine, life, what))
+                else:
+                    self._happen(count, machine, what)  # type: ignore[arg-type]
         self.now = until
 
-    def _schedule(self, delay: float, name: str, event: ev.Event) -> int:
+    def _schedule(self, delay: float, machine: Machine, event: ev.Event) -> int:
         """Put `event` on the heap for the machine's present life."""
         self._count += 1
-        entry = (self.now + delay, self._count, name, self.machines[name].incarnation, event)
-        heapq.heappush(self._heap, entry)
+        heappush(self._heap, (self.now + delay, self._count, machine, machine.life, event))
         return self._count
+
+    # --- the seam
 
     def _happen(self, count: int, machine: Machine, event: ev.Event) -> None:
         peer = machine.peer
-        if peer is None:
-            return
+        assert peer is not None
         match event:
-            case ev.TimerFired(timer):
-                if machine.timers.get(timer) != count:
-                    return
-                del machine.timers[timer]
-            case ev.Received(sender, body):
+            case ev.Received(sender, _):
                 if sender not in machine.links:
                     return
-                self._trace.update(body)
+            case ev.TimerFired(timer):
+                if machine.timers.get(timer) != count:
+                    return  # replaced by a later one
+                del machine.timers[timer]
             case _:
                 pass
-        self._trace.update(f"{self.now!r} {machine.name} {type(event).__name__}".encode())
-        for effect in peer.handle(event, self.now):
+        self.trace.note(self.now, machine.index, machine.name, event)
+        now = machine.offset + machine.rate * self.now
+        if self.observers:
+            for observer in self.observers:
+                observer.before(machine, event)
+            effects = peer.handle(event, now)
+            for observer in self.observers:
+                observer.after(machine, event, effects)
+        else:
+            effects = peer.handle(event, now)
+        for effect in effects:
             self._perform(machine, effect)
 
     def _perform(self, machine: Machine, effect: ev.Effect) -> None:
         match effect:
-            case ev.Send(to, body, _):
-                for receiver in to:
-                    self._transmit(machine, receiver, body)
+            case ev.Merged():
+                machine.merges += 1
+            case ev.Send(to, body, supersedes):
+                self._send(machine, to, body, supersedes=supersedes)
             case ev.SetTimer(timer, delay):
-                machine.timers[timer] = self._schedule(delay, machine.name, ev.TimerFired(timer))
-            case ev.Train(training, start, steps):
-                vector = start.copy()
-                done = machine.task.train(vector, steps, self._training).steps
-                vector -= start
-                self._schedule(done * machine.seconds_per_step, machine.name, ev.Trained(training, vector, done))
+                machine.timers[timer] = self._schedule(delay / machine.rate, machine, ev.TimerFired(timer))
+            case ev.Train():
+                self._train(machine, effect)
             case ev.Dial(peer, _):
                 self._dial(machine, peer)
             case ev.Disconnect(peer, _):
                 self._unlink(machine.name, peer)
-            case ev.Joined() | ev.Published() | ev.Merged() | ev.Refused() | ev.Failed():
-                machine.reports.append((self.now, effect))
+            case ev.Joined() | ev.Published() | ev.Refused() | ev.Failed():
+                pass  # observers have seen it
             case _:
                 assert_never(effect)
 
+    def _train(self, machine: Machine, request: ev.Train) -> None:
+        vector = request.start.copy()
+        try:
+            done = machine.task.train(vector, request.steps, self._training).steps
+        except LocalError as error:
+            self._schedule(0.0, machine, ev.TrainingFailed(request.training, str(error)))
+            return
+        vector -= request.start
+        seconds = done * machine.seconds_per_step * machine.slowdown
+        self._schedule(seconds, machine, ev.Trained(request.training, vector, done))
+
+    # --- links and frames
+
+    def _down(self, machine: Machine, noticed_after: float) -> None:
+        machine.peer = None
+        machine.life += 1
+        machine.timers.clear()
+        machine.queued.clear()
+        for name in sorted(machine.links):
+            other = self.machines[name]
+            other.links.discard(machine.name)
+            self._schedule(noticed_after, other, ev.Disconnected(machine.name))
+        machine.links.clear()
+
     def _dial(self, machine: Machine, name: str) -> None:
         other = self.machines.get(name)
-        if other is None or other.peer is None or self.cut(machine.name, name):
-            self._schedule(1.0, machine.name, ev.DialFailed(name))
+        if other is None or other.peer is None or len(other.links) >= MOST_LINKS:
+            self._schedule(UNREACHABLE, machine, ev.DialFailed(name))
         elif name not in machine.links:
-            machine.links.add(name)
-            other.links.add(machine.name)
-            self._schedule(2 * self.link.latency, machine.name, ev.Connected(name))
-            self._schedule(2 * self.link.latency, name, ev.Connected(machine.name))
+            both = ((machine, other), (other, machine))
+            blocked = any(
+                self.network.blocks(a.index, b.index) or self.network.holds(a.index, b.index) for a, b in both
+            )
+            if blocked or other.asleep_until > self.now:
+                self._schedule(UNANSWERED, machine, ev.DialFailed(name))
+                return
+            for end, far in both:
+                end.links.add(far.name)
+                self._schedule(2 * self.network.link.latency, end, ev.Connected(far.name))
 
     def _unlink(self, one: str, other: str) -> None:
         for end, far in ((one, other), (other, one)):
-            if far in self.machines[end].links:
-                self.machines[end].links.discard(far)
-                self._schedule(self.link.latency, end, ev.Disconnected(far))
+            machine = self.machines.get(end)
+            if machine is not None and far in machine.links:
+                machine.links.discard(far)
+                self._schedule(self.network.link.latency, machine, ev.Disconnected(far))
 
-    def _transmit(self, machine: Machine, receiver: str, body: bytes) -> None:
-        machine.bytes_sent += len(body)
-        if self.on_frame is not None:
-            self.on_frame(machine.name, receiver, body)
-        link, draw = self.link, self._network
-        if self.cut(machine.name, receiver) or draw.random() < link.loss:
+    def _send(self, machine: Machine, to: tuple[str, ...], body: bytes, *, supersedes: bool) -> None:
+        for receiver in to:
+            for told in (body,) if machine.lie is None else machine.lie(body, receiver):
+                machine.frames_sent += 1
+                machine.bytes_sent += len(told) + FRAME_LENGTH
+                if self.on_frame is not None:
+                    self.on_frame(machine.name, receiver, told)
+                if self.network.link.bandwidth == float("inf"):
+                    self._carry(machine, receiver, ev.Received(machine.name, told))
+                else:
+                    self._queue(machine, receiver, told, supersedes=supersedes)
+
+    def _queue(self, machine: Machine, receiver: str, body: bytes, *, supersedes: bool) -> None:
+        """Send `body` as soon as the uplink is free; a newer update takes the place of one that still waits."""
+        if supersedes and receiver in machine.queued:
+            machine.queued[receiver][0] = body
             return
-        for _ in range(2 if draw.random() < link.duplication else 1):
-            arriving = _flip_a_bit(body, draw) if draw.random() < link.corruption else body
-            delay = float(draw.exponential(link.latency))
-            self._schedule(delay, receiver, ev.Received(machine.name, arriving))
+        waiting = [body]
+        if supersedes:
+            machine.queued[receiver] = waiting
+        begin = max(self.now, machine.uplink_free_at)
+        machine.uplink_free_at = begin + (len(body) + FRAME_LENGTH) / self.network.link.bandwidth
+        life = machine.life
 
+        def begin_sending() -> None:
+            if machine.queued.get(receiver) is waiting:
+                del machine.queued[receiver]
 
-def _flip_a_bit(body: bytes, draw: np.random.Generator) -> bytes:
-    damaged = bytearray(body)
-    bit = int(draw.integers(8 * len(body)))
-    damaged[bit // 8] ^= 1 << bit % 8
-    return bytes(damaged)
+        def sent() -> None:
+            if machine.life == life:
+                self._carry(machine, receiver, ev.Received(machine.name, waiting[0]))
+
+        self.at(begin - self.now, begin_sending)
+        self.at(machine.uplink_free_at - self.now, sent)
+
+    def _carry(self, machine: Machine, receiver: str, received: ev.Received) -> None:
+        other = self.machines.get(receiver)
+        if other is None:
+            return
+        network = self.network
+        if network.dams and network.holds(machine.index, other.index):
+            network.faults["held frame"] += 1
+            self._held.append((machine, receiver, received))
+            return
+        for delay, body in network.arrivals(machine.index, other.index, received.body):
+            event = received if body is received.body else ev.Received(received.peer, body)
+            self._schedule(delay, other, event)

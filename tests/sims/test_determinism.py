@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from gossipfl.protocol.settings import Settings
-from gossipfl_sims.world import Link, World
-from tests.sims.worlds import accuracies, blobs, boot
+from gossipfl_sims.network import Link
+from tests.sims.worlds import World, accuracies, blobs, boot
 
 LINK = Link(loss=0.1, duplication=0.1, corruption=0.05)
 

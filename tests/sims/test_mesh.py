@@ -8,8 +8,8 @@ import pytest
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
-from gossipfl_sims.world import Link, World
-from tests.sims.worlds import Watched, accuracies, blobs, boot, digit_tasks, reported
+from gossipfl_sims.network import Link
+from tests.sims.worlds import Watched, World, accuracies, blobs, boot, digit_tasks
 
 needs_digits = pytest.mark.skipif(
     "not __import__('importlib.util').util.find_spec('sklearn')",
@@ -25,7 +25,7 @@ def test_eight_nodes_with_two_classes_each_learn_all_ten_digits() -> None:
     world.run(52.0)
     assert float(np.mean(accuracies(world))) >= 0.93
     assert min(accuracies(world)) >= 0.85
-    assert not any(reported(machine, ev.Refused) + reported(machine, ev.Failed) for machine in world)
+    assert not any(world.reported(machine, ev.Refused) + world.reported(machine, ev.Failed) for machine in world)
 
 
 @needs_digits
@@ -42,7 +42,7 @@ def test_two_crashed_nodes_come_back_and_take_up_the_meshs_model() -> None:
     for name in ("n002", "n005"):
         machine = world.machines[name]
         assert machine.peer is not None
-        joined = reported(machine, ev.Joined)
+        joined = world.reported(machine, ev.Joined)
         assert len(joined) == 2
         assert isinstance(joined[-1], ev.Joined)
         assert len(joined[-1].sources) >= 3
@@ -76,9 +76,9 @@ def chaos(seed: int) -> Watched:
     world.crash("n001")
     world.run(12.0)
     world.start("n001")
-    world.cut = lambda one, other: (one < "n003") != (other < "n003")
+    world.cut(lambda one, other: (one < "n003") != (other < "n003"))
     world.run(24.0)
-    world.cut = lambda _one, _other: False
+    world.mend()
     world.run(45.0)
     return world
 
@@ -121,11 +121,11 @@ def test_alone_a_node_knows_half_and_together_all(topology: str) -> None:
 
 def test_the_two_halves_of_a_partition_merge_when_it_heals() -> None:
     world = World(blobs(8), Settings(interval=0.5), seed=4)
-    world.cut = lambda one, other: (one < "n004") != (other < "n004")
+    world.cut(lambda one, other: (one < "n004") != (other < "n004"))
     boot(world)
     world.run(20.0)
     apart = spread(world)
-    world.cut = lambda _one, _other: False
+    world.mend()
     world.run(60.0)
     for machine in world:
         assert machine.peer is not None
@@ -142,12 +142,12 @@ def spread(world: World) -> float:
 def test_nodes_that_began_alone_with_weights_of_their_own_come_together_once_there_is_a_network() -> None:
     """The power comes back before the network does: every daemon gives up waiting, and has a base of its own."""
     world = World(blobs(8, own_weights=True), Settings(interval=0.5), seed=5)
-    world.cut = lambda _one, _other: True
+    world.cut(lambda _one, _other: True)
     boot(world)
     world.run(5.0)
-    assert all(reported(machine, ev.Joined) for machine in world)
+    assert all(world.reported(machine, ev.Joined) for machine in world)
     apart = spread(world)
-    world.cut = lambda _one, _other: False
+    world.mend()
     world.run(60.0)
     assert spread(world) < apart / 4
     assert min(accuracies(world)) > 0.9
@@ -156,18 +156,18 @@ def test_nodes_that_began_alone_with_weights_of_their_own_come_together_once_the
 def test_a_late_network_does_not_cost_updates_and_bases_for_ever() -> None:
     """Eight bases are more than anybody holds: the mesh has to agree on fewer."""
     world = World(blobs(8, own_weights=True), Settings(interval=0.5), seed=5)
-    world.cut = lambda _one, _other: True
+    world.cut(lambda _one, _other: True)
     boot(world)
     world.run(5.0)
-    world.cut = lambda _one, _other: False
+    world.mend()
     world.run(60.0)
     bases: list[bytes] = []
     world.on_frame = lambda _sender, _receiver, body: bases.append(body) if is_a_base(body) else None
-    before = sum(len(reported(machine, ev.Merged)) for machine in world)
-    sent = sum(len(reported(machine, ev.Published)) for machine in world)
+    before = sum(len(world.reported(machine, ev.Merged)) for machine in world)
+    sent = sum(len(world.reported(machine, ev.Published)) for machine in world)
     world.run(90.0)
-    merges = sum(len(reported(machine, ev.Merged)) for machine in world) - before
-    updates = 3 * (sum(len(reported(machine, ev.Published)) for machine in world) - sent)
+    merges = sum(len(world.reported(machine, ev.Merged)) for machine in world) - before
+    updates = 3 * (sum(len(world.reported(machine, ev.Published)) for machine in world) - sent)
     assert merges > 0.9 * updates
     assert len(bases) < len(world.machines)
 
@@ -180,7 +180,7 @@ def test_all_nodes_begin_from_one_vector_whatever_weights_they_brought() -> None
     world = World(blobs(8, own_weights=True), Settings(interval=0.5), seed=6, seconds_per_step=100.0)
     boot(world)
     world.run(7.0)
-    assert all(len(reported(machine, ev.Joined)) == 1 for machine in world)
+    assert all(len(world.reported(machine, ev.Joined)) == 1 for machine in world)
     assert len({machine.peer.bases.own for machine in world if machine.peer is not None}) == 1
 
 

@@ -9,9 +9,8 @@ import pytest
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.contacts import MAX_LINKS
 from gossipfl.protocol.settings import Settings
-from gossipfl_sims.world import World
 from gossipfl_topology.live.sample import SIZE
-from tests.sims.worlds import blobs, boot, reported
+from tests.sims.worlds import World, blobs, boot
 
 SETTLED = 20.0
 """Intervals until everybody has joined and is linked."""
@@ -23,7 +22,7 @@ def mesh(nodes: int, seed: int) -> World:
     world = World(blobs(nodes), settings, seed=seed, seconds_per_step=0.0005)
     boot(world)
     world.run(SETTLED)
-    assert all(reported(machine, ev.Joined) for machine in world)
+    assert all(world.reported(machine, ev.Joined) for machine in world)
     return world
 
 
@@ -33,7 +32,7 @@ def received(world: World, intervals: float) -> Counter[str]:
     start = world.now
     world.run(start + intervals)
     for machine in world:
-        for when, report in machine.reports:
+        for when, report in world.reports[machine.index]:
             if isinstance(report, ev.Published) and when > start:
                 counts.update(report.to)
     return counts

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 import numpy as np
 
 from gossipfl.model.schema import Schema, Tensor, Vector
@@ -10,9 +13,12 @@ from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.digits import digits
 from gossipfl.tasks.mlp import MLP, Inputs, Labels
 from gossipfl.tasks.task import Node, Progress, Task
-from gossipfl_sims.world import Link, Machine, World
+from gossipfl_sims import world as sims
+from gossipfl_sims.machine import Machine
+from gossipfl_sims.network import Link
 from tests.gossipfl.builders import state
 
+T = TypeVar("T")
 SECRET = np.frombuffer(b"SECRETLY", dtype="<f4").copy()
 """Two finite float32 whose bytes no honest computation makes."""
 
@@ -65,35 +71,67 @@ class Guarded:
         return self._inner.predict(vector[64:-2], inputs)
 
 
+class Names:
+    """A wall that is told by names who must not reach whom."""
+
+    def __init__(self, world: World, blocked: Callable[[str, str], bool]) -> None:
+        self._names = [machine.name for machine in world]
+        self._blocked = blocked
+
+    def blocks(self, sender: int, receiver: int) -> bool:
+        return self._blocked(self._names[sender], self._names[receiver])
+
+
+class World(sims.World):
+    """A world that remembers what its peers report."""
+
+    def __init__(self, tasks: list[Task], settings: Settings, **options: Any) -> None:
+        super().__init__(tasks, settings, **options)
+        self.reports: dict[int, list[tuple[float, ev.Effect]]] = {machine.index: [] for machine in self}
+        self.observers.append(self)
+
+    def before(self, machine: Machine, event: ev.Event) -> None:
+        pass
+
+    def after(self, machine: Machine, _: ev.Event, effects: list[ev.Effect]) -> None:
+        self.reports[machine.index] += [(self.now, effect) for effect in effects]
+
+    def reported(self, machine: Machine, kind: type[T]) -> list[T]:
+        return [report for _, report in self.reports[machine.index] if isinstance(report, kind)]
+
+    def cut(self, blocked: Callable[[str, str], bool]) -> None:
+        self.raise_wall(Names(self, blocked))
+
+    def mend(self) -> None:
+        for wall in list(self.network.walls):
+            self.lower_wall(wall)
+
+
 class Watched(World):
     """Keeps every frame that is sent, and checks that no refused frame changed anything but its sender's strikes."""
 
     def __init__(self, tasks: list[Task], settings: Settings, *, link: Link | None = None, seed: int = 0) -> None:
         super().__init__(tasks, settings, link=link, seed=seed, seconds_per_step=0.0005)
+        self.states: dict[str, Any] | None = None
         self.frames: dict[bytes, None] = {}
         self.refused = 0
         self.on_frame = lambda _sender, _receiver, body: self.frames.setdefault(body, None)
 
-    def start(self, name: str) -> None:
-        super().start(name)
-        peer = self.machines[name].peer
-        assert peer is not None
-        handle = peer.handle
+    def before(self, machine: Machine, event: ev.Event) -> None:
+        assert machine.peer is not None
+        self.states = state(machine.peer) if isinstance(event, ev.Received) else None
 
-        def watched(event: ev.Event, now: float) -> list[ev.Effect]:
-            before = state(peer) if isinstance(event, ev.Received) else None
-            effects = handle(event, now)
-            for effect in effects:
-                if isinstance(effect, ev.Refused):
-                    self.refused += 1
-                    if not any(isinstance(other, ev.Disconnect) for other in effects):
-                        assert state(peer) == before, effect.reason
-                if isinstance(effect, ev.Merged):
-                    assert 0 <= effect.weight <= 0.5
-            assert np.isfinite(peer.replica.x).all()
-            return effects
-
-        peer.handle = watched  # type: ignore[method-assign]
+    def after(self, machine: Machine, event: ev.Event, effects: list[ev.Effect]) -> None:
+        super().after(machine, event, effects)
+        assert machine.peer is not None
+        for effect in effects:
+            if isinstance(effect, ev.Refused):
+                self.refused += 1
+                if not any(isinstance(other, ev.Disconnect) for other in effects):
+                    assert state(machine.peer) == self.states, effect.reason
+            if isinstance(effect, ev.Merged):
+                assert 0 <= effect.weight <= 0.5
+        assert np.isfinite(machine.peer.replica.x).all()
 
 
 def boot(world: World) -> None:
@@ -103,7 +141,3 @@ def boot(world: World) -> None:
 
 def accuracies(world: World) -> list[float]:
     return [machine.accuracy() for machine in world]
-
-
-def reported(machine: Machine, kind: type[ev.Report]) -> list[ev.Report]:
-    return [report for _, report in machine.reports if isinstance(report, kind)]

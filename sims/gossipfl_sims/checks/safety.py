@@ -1,0 +1,321 @@
+"""Safety: what must hold after every single event, whatever goes wrong.
+
+The simulator knows what no node can know: what a sender really published, which versions were merged, what a refused
+frame would have changed. Each rule is one method, and names what it found; nothing here ends a run. A run with checks
+takes about twice as long.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from gossipfl.codec import int8
+from gossipfl.errors import RemoteError
+from gossipfl.model.bases import MAX_HELD
+from gossipfl.model.rebase import OWN_SHARE
+from gossipfl.model.schema import Vector
+from gossipfl.protocol import events as ev
+from gossipfl.protocol.joining import ASKED, REBASE_GAP, ROUNDS
+from gossipfl.protocol.neighbourhood import MAX_KNOWN
+from gossipfl.protocol.peer import Peer
+from gossipfl.protocol.wanted import MAX_WANTED
+from gossipfl.wire import messages as msg
+from gossipfl_sims.machine import Machine
+from gossipfl_sims.world import MOST_LINKS, World
+
+MOST = 100
+"""Violations kept: the first one matters."""
+REMEMBERED = 32
+"""Versions of each sender whose true vector is kept; one that arrives later can't be told from a lie."""
+ROUNDING = 1e-5
+"""Relative error of float32 sums."""
+
+
+class Violation(Struct, frozen=True):
+    """A rule that was broken: when, by whom, at which event, and how."""
+
+    time: float
+    node: str
+    event: str
+    rule: str
+    detail: str
+
+
+class Before(Struct):
+    """What is to be compared with after an event."""
+
+    message: msg.Message | None
+    mark: tuple[Any, ...]
+    x: Vector
+    served: Vector
+    age: float
+    progress: float
+
+
+class Life:
+    """What is known of one life of one machine."""
+
+    def __init__(self, life: int) -> None:
+        self.life = life
+        self.merged: dict[str, tuple[int, int]] = {}
+        self.snapshots: dict[str, Vector] = {}
+        self.training: int | None = None
+        self.seq = 0
+
+
+class Safety:
+    """The rules, as an observer of `world`.
+
+    Args:
+        world: observed from now on.
+        hull: do all models stay between the smallest and the largest initial coordinate? They do if nobody trains.
+    """
+
+    def __init__(self, world: World, *, hull: bool = False) -> None:
+        self._world = world
+        self.violations: list[Violation] = []
+        self.broken = 0
+        self.liars: set[str] = set()
+        self._lives: dict[int, Life] = {}
+        self._published: dict[str, deque[tuple[int, int, Vector]]] = {}
+        self._bases: dict[bytes, Vector] = {}
+        self._hull = self._hull_of([machine.task.initial() for machine in world]) if hull else None
+        self._before: Before | None = None
+        world.observers.append(self)
+
+    @staticmethod
+    def _hull_of(vectors: list[Vector]) -> tuple[float, float]:
+        low, high = min(float(v.min()) for v in vectors), max(float(v.max()) for v in vectors)
+        slack = (high - low) / int8.LEVELS  # a model near the edge is published with the error of the codec
+        return low - slack, high + slack
+
+    # --- the observer
+
+    def before(self, machine: Machine, event: ev.Event) -> None:
+        """Remember what must not change, or only in a certain way."""
+        peer = machine.peer
+        assert peer is not None
+        if machine.lie is not None:
+            self.liars.add(machine.name)
+        message = None
+        if isinstance(event, ev.Received):
+            try:
+                message = msg.decode(event.body)
+            except RemoteError:
+                message = None
+        replica = peer.replica
+        self._before = Before(
+            message, mark(peer, event), replica.x.copy(), replica.served.x.copy(), replica.age, peer.pace.progress
+        )
+
+    def after(self, machine: Machine, event: ev.Event, effects: list[ev.Effect]) -> None:
+        """Check every rule."""
+        peer, before = machine.peer, self._before
+        assert peer is not None
+        assert before is not None
+        life = self._lives.get(machine.index)
+        if life is None or life.life != machine.life:
+            life = self._lives[machine.index] = Life(machine.life)
+        self._note_base(peer)
+        rules = [
+            self._sane(machine, peer), self._bounded(machine, peer), self._refused(peer, event, effects, before),
+            self._moved(peer, event, effects, before, life), self._served(peer, effects, before),
+        ]  # fmt: skip
+        for effect in effects:
+            match effect:
+                case ev.Merged(sender, _, weight):
+                    rules.append(self._merged(peer, sender, weight, before, life))
+                case ev.Joined(sources):
+                    rules.append(self._joined(peer, sources, before, life))
+                case ev.Train(training, _, _):
+                    life.training = training
+                case ev.Published(seq, _, _):
+                    rules.append(self._published_next(machine, peer, seq, life))
+                case _:
+                    pass
+        if isinstance(before.message, msg.Snapshot) and isinstance(event, ev.Received):
+            self._note_snapshot(event.peer, before.message, life)
+        for broken in rules:
+            if broken is not None:
+                self.report(machine, event, *broken)
+
+    def report(self, machine: Machine, event: ev.Event | None, rule: str, detail: str) -> None:
+        """A rule is broken."""
+        self.broken += 1
+        if len(self.violations) < MOST:
+            name = "the end of the run" if event is None else type(event).__name__
+            self.violations.append(Violation(self._world.now, machine.name, name, rule, detail))
+
+    # --- the rules: each gives None, or its name and what it found
+
+    def _sane(self, machine: Machine, peer: Peer) -> tuple[str, str] | None:
+        x = peer.replica.x
+        if not np.isfinite(np.dot(x, x)) or not np.isfinite(peer.replica.served.x).all():
+            return "models are finite", f"|x| = {np.linalg.norm(x)}"
+        if self._hull is not None and not self.liars:
+            low, high = self._hull
+            if x.min() < low or x.max() > high:
+                return "without training, models stay in their hull", f"[{x.min()}, {x.max()}] not in [{low}, {high}]"
+        if peer.incarnation != machine.incarnation:
+            return "the incarnation is that of the disk", f"{peer.incarnation}, not {machine.incarnation}"
+        return None
+
+    def _bounded(self, machine: Machine, peer: Peer) -> tuple[str, str] | None:
+        joining = peer.joining
+        for what, size, most in (
+            ("peers known", len(peer.neighbourhood.known), MAX_KNOWN),
+            ("bases held", len(peer.bases), MAX_HELD),
+            ("bases wanted", len(peer.wanted.asked), MAX_WANTED),
+            ("links", len(machine.links), MOST_LINKS),
+            ("timers", len(machine.timers), MAX_KNOWN + 2),
+            ("snapshots", len(joining.snapshots) + len(joining.waiting) if joining else 0, 2 * ASKED * ROUNDS),
+        ):
+            if size > most:
+                return "every queue is bounded", f"{size} {what}; at most {most}"
+        return None
+
+    def _refused(self, peer: Peer, event: ev.Event, effects: list[ev.Effect], before: Before) -> tuple[str, str] | None:
+        refusals = [effect for effect in effects if isinstance(effect, ev.Refused)]
+        if refusals and not any(isinstance(effect, ev.Disconnect) for effect in effects):
+            changed = [
+                str(i) for i, (old, new) in enumerate(zip(before.mark, mark(peer, event), strict=True)) if old != new
+            ]
+            if changed:
+                names = ", ".join(MARKED[int(i)] for i in changed)
+                return "a refused frame changes nothing", f"it changed {names}: {refusals[0].reason}"
+        return None
+
+    def _moved(
+        self, peer: Peer, event: ev.Event, effects: list[ev.Effect], before: Before, life: Life
+    ) -> tuple[str, str] | None:
+        """x changes only by a merge, by the training that was asked for last, or by a way of joining."""
+        x = peer.replica.x
+        same = np.array_equal(x, before.x)
+        if isinstance(event, ev.Trained):
+            wanted, life.training = (
+                life.training == event.training,
+                None if life.training == event.training else life.training,
+            )
+            if not wanted:
+                return None if same else ("training of an overtaken model is not added", f"training {event.training}")
+            if any(isinstance(effect, ev.Failed) for effect in effects):
+                return None
+            shared, _ = peer.replica.schema.split(event.delta)
+            error = float(np.abs(x - before.x - shared).max())
+            if error > ROUNDING * (1 + float(np.abs(x).max())):
+                return "what was trained is added, and merges stay", f"off by {error:.3g}"
+            return None
+        if not same and not any(isinstance(effect, ev.Merged | ev.Joined) for effect in effects):
+            return "a model changes by merging, training or joining only", f"by {np.abs(x - before.x).max():.3g}"
+        return None
+
+    def _served(self, peer: Peer, effects: list[ev.Effect], before: Before) -> tuple[str, str] | None:
+        """The served average is between what it was and the model that it takes in: never worse than the worse one."""
+        served, x = peer.replica.served.x, peer.replica.x
+        if np.array_equal(served, before.served):
+            return None
+        if any(isinstance(effect, ev.Joined) for effect in effects):
+            low = high = x
+        else:
+            low, high = np.minimum(before.served, x), np.maximum(before.served, x)
+        slack = ROUNDING * (1 + float(np.abs(x).max()))
+        if (served < low - slack).any() or (served > high + slack).any():
+            return "the served model is between its inputs", "a coordinate is outside"
+        return None
+
+    def _merged(self, peer: Peer, sender: str, weight: float, before: Before, life: Life) -> tuple[str, str] | None:
+        update = before.message
+        if not isinstance(update, msg.Update):
+            return "only updates are merged", f"not {type(update).__name__}"
+        version = (update.incarnation, update.seq)
+        if version <= life.merged.get(sender, (0, 0)):
+            return "no version is applied twice", f"{version} of {sender}, after {life.merged[sender]}"
+        life.merged[sender] = version
+        if not 0 <= weight <= 0.5:
+            return "a merge moves at most half the way", f"weight {weight}"
+        replica = peer.replica
+        if abs(replica.age - before.age) > 0.5 * REBASE_GAP * before.progress + 1:
+            return "an age that a peer claims moves ours a little", f"from {before.age} to {replica.age}"
+        if (true := self._true(sender, version)) is None or sender in self.liars:
+            return None
+        error = np.abs(replica.x - (before.x + np.float32(weight) * (true - before.x))).max()
+        scales = np.frombuffer(update.payload.scales, dtype="<f4")
+        allowed = weight * float(scales.max(initial=0)) + ROUNDING * (1 + float(np.abs(true).max()))
+        if error > allowed:
+            return (
+                "a merge goes towards what the sender published",
+                f"off by {error:.3g}; the codec errs by {allowed:.3g}",
+            )
+        return None
+
+    def _joined(self, peer: Peer, sources: tuple[str, ...], before: Before, life: Life) -> tuple[str, str] | None:
+        life.training = None
+        known = [life.snapshots[source] for source in sources if source in life.snapshots]
+        life.snapshots.clear()
+        if not sources or len(known) < len(sources):
+            return None
+        replica = peer.replica
+        low, high = np.minimum.reduce(known), np.maximum.reduce(known)
+        slack = ROUNDING * (1 + float(np.abs(replica.anchor).max()))
+        if (replica.anchor < low - slack).any() or (replica.anchor > high + slack).any():
+            return "who joins takes up the mesh's model", "the anchor is outside of the snapshots' hull"
+        own, way = np.linalg.norm(replica.x - replica.anchor), np.linalg.norm(before.x - replica.anchor)
+        if own > OWN_SHARE * way + slack * np.sqrt(replica.x.size):
+            return "who joins keeps little of its own", f"{own:.3g} of a way of {way:.3g}"
+        return None
+
+    def _published_next(self, machine: Machine, peer: Peer, seq: int, life: Life) -> tuple[str, str] | None:
+        last, life.seq = life.seq, seq
+        kept = self._published.setdefault(machine.name, deque(maxlen=REMEMBERED))
+        kept.append((peer.incarnation, seq, peer.replica.x.copy()))
+        return None if seq > last else ("versions are numbered upwards", f"{seq} after {last}")
+
+    # --- what the simulator knows
+
+    def _true(self, sender: str, version: tuple[int, int]) -> Vector | None:
+        for incarnation, seq, x in self._published.get(sender, ()):
+            if (incarnation, seq) == version:
+                return x
+        return None
+
+    def _note_base(self, peer: Peer) -> None:
+        own = peer.bases.own
+        if own not in self._bases:
+            self._bases[own] = peer.bases[own]
+
+    def _note_snapshot(self, sender: str, snapshot: msg.Snapshot, life: Life) -> None:
+        base = self._bases.get(snapshot.base)
+        if base is not None:
+            try:
+                vector = int8.decode(snapshot.payload.scales, snapshot.payload.codes, base.size)
+            except RemoteError:
+                return
+            life.snapshots[sender] = vector + base
+
+
+MARKED = (
+    "x", "the anchor", "the served model", "the age", "the own base", "the bases", "seq", "the joining",
+    "the peers known",
+    "what is known of the sender",
+)  # fmt: skip
+
+
+def mark(peer: Peer, event: ev.Event) -> tuple[Any, ...]:
+    """What a refused frame must leave as it is; see MARKED. What its sender is thought of may change."""
+    replica, joining = peer.replica, peer.joining
+    one = peer.neighbourhood.known.get(event.peer) if isinstance(event, ev.Received) else None
+    return (
+        *(zlib.crc32(vector.data) for vector in (replica.x, replica.anchor, replica.served.x)),
+        replica.age,
+        peer.bases.own,
+        len(peer.bases),
+        (peer.incarnation, peer.seq),
+        None if joining is None else (joining.rounds, len(joining.asked), len(joining.snapshots), len(joining.waiting)),
+        None if one is None else len(peer.neighbourhood.known),
+        None if one is None else (one.incarnation, one.seq, one.age, one.base, one.role, one.greeted),
+    )

@@ -1,0 +1,77 @@
+"""A machine: one simulated device, with its task, its clock, its disk, and its peer while it is up.
+
+Holds what a device is and what has become of it; the world moves it. What survives a crash is what stands under
+"disk": who the device is, and how often it has started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
+
+from gossipfl.protocol.peer import Peer
+from gossipfl.tasks.task import Task
+
+Lie: TypeAlias = Callable[[bytes, str], Iterable[bytes]]
+"""What a lying peer sends instead of a frame to a receiver."""
+
+
+class Machine:
+    """Device number `index`, which calls itself `name`."""
+
+    __slots__ = (
+        "asleep_until", "bytes_sent", "frames_sent", "identity", "incarnation", "index", "lie", "life", "links",
+        "merges", "name", "offset", "peer", "queued", "rate", "role", "seconds_per_step", "slowdown", "task", "timers",
+        "uplink_free_at",
+    )  # fmt: skip
+
+    def __init__(self, index: int, name: str, task: Task, seconds_per_step: float, role: str) -> None:
+        self.index = index
+        self.task = task
+        self.seconds_per_step = seconds_per_step
+        self.role = role
+        # disk
+        self.identity = name
+        self.name = name
+        self.incarnation = 0
+        # process
+        self.peer: Peer | None = None
+        self.life = 0
+        """Starts so far, of whatever identity: what was on its way to an earlier life does not arrive."""
+        self.timers: dict[Any, int] = {}
+        self.asleep_until = 0.0
+        """Until then nothing happens here: the process is stopped, or the device asleep."""
+        self.slowdown = 1.0
+        """By how much longer training takes than usual."""
+        self.lie: Lie | None = None
+        # clock
+        self.offset, self.rate = 0.0, 1.0
+        # network
+        self.links: set[str] = set()
+        self.uplink_free_at = 0.0
+        self.queued: dict[str, list[bytes]] = {}
+        """By receiver: the update that waits for the uplink, which a newer one replaces."""
+        self.bytes_sent = self.frames_sent = self.merges = 0
+
+    @property
+    def up(self) -> bool:
+        """Does its process run? It may be asleep."""
+        return self.peer is not None
+
+    def clock(self, now: float) -> float:
+        """What this device's clock shows, in seconds."""
+        return self.offset + self.rate * now
+
+    def drift(self, now: float, rate: float) -> None:
+        """From `now` on the clock runs `rate` times as fast as time, without a jump."""
+        self.offset += (self.rate - rate) * now
+        self.rate = rate
+
+    def accuracy(self) -> float:
+        """Of the served model, on the task's held-out data; NaN for tasks that know none."""
+        return self.metrics().get("accuracy", float("nan"))
+
+    def metrics(self) -> dict[str, float]:
+        """Of the served model, on the task's held-out data."""
+        assert self.peer is not None
+        return self.task.evaluate(self.peer.replica.full_served())

@@ -1,0 +1,1 @@
+"""The nemesis: what goes wrong, when, and for whom."""

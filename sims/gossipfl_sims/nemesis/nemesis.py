@@ -1,0 +1,234 @@
+"""The nemesis: carries out the faults of a scenario on a world, and heals it when the faulty phase is over.
+
+Owns who is a victim of what: a machine suffers one fault at a time, so that each ends as it began. Everything random is
+drawn from the stream of the faults. Never touches a peer: it does to machines and links what life does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from msgspec import structs
+
+from gossipfl_sims.machine import Machine
+from gossipfl_sims.nemesis import chaos
+from gossipfl_sims.nemesis import faults as ft
+from gossipfl_sims.nemesis.lies import Liar
+from gossipfl_sims.nemesis.walls import wall
+from gossipfl_sims.network import Wall
+from gossipfl_sims.world import World
+
+
+class Nemesis:
+    """What goes wrong in a world.
+
+    Args:
+        world: whose machines are all down yet.
+        faults: what is to go wrong.
+        until: when all faults end, in seconds.
+    """
+
+    def __init__(self, world: World, faults: Sequence[ft.AnyFault], until: float) -> None:
+        self._world = world
+        self._until = until
+        self._rng = world.draws.generator("faults")
+        self._lies = world.draws.generator("lies")
+        self._machines = list(world)
+        self._busy: set[int] = set()
+        self._gone: set[int] = set()
+        self._absent: list[int] = []
+        self._calm = world.network.link.calm
+        self._usual = world.network.link
+        self.over = False
+        self.counts: Counter[str] = Counter()
+        """How often machines and links met with what; what became of frames, the network counts."""
+        self.shaded: list[tuple[float, float, str]] = []
+        """From, to, and kind of what went wrong, for drawings."""
+        for fault in faults:
+            if isinstance(fault, ft.Join):
+                self._absent += self._latecomers(fault)
+            self._world.at(fault.at - world.now, partial(self._begin, fault))
+        self._busy |= set(self._absent)
+
+    def start(self) -> None:
+        """Boot all machines that are there from the beginning."""
+        for machine in self._machines:
+            if machine.index not in self._absent:
+                self._world.start(machine.name)
+
+    def heal(self) -> None:
+        """End everything: walls fall, links are calm, clocks go right, and who was down comes back."""
+        self.over = True
+        world = self._world
+        for standing in [*world.network.walls, *world.network.dams]:
+            world.lower_wall(standing)
+        world.network.link = self._calm
+        for machine in self._machines:
+            machine.slowdown, machine.lie = 1.0, None
+            machine.drift(world.now, 1.0)
+            if not machine.up and machine.index not in self._gone:
+                world.start(machine.name)
+
+    # --- one fault
+
+    def _latecomers(self, fault: ft.Join) -> list[int]:
+        if not isinstance(fault.nodes, int):
+            return list(fault.nodes)
+        taken = set(self._absent)
+        return [machine.index for machine in reversed(self._machines) if machine.index not in taken][: fault.nodes]
+
+    def _begin(self, fault: ft.AnyFault) -> None:
+        """Let `fault` begin now."""
+        if self.over:
+            return
+        world = self._world
+        end = min(self._until, world.now + (fault.lasts or self._until))
+        self.shaded.append((world.now, end, _kind(fault)))
+        match fault:
+            case ft.Partition(shape=shape, groups=groups, one_way=one_way):
+                self._wall(wall(shape, len(self._machines), groups, self._rng, one_way=one_way), end, "partition")
+            case ft.Hold():
+                self._wall(wall("halves", len(self._machines), 2, self._rng), end, "hold", hold=True)
+            case ft.Weather():
+                self._weather(fault, end)
+            case ft.Join():
+                for index in self._latecomers_of(fault):
+                    self._later(float(self._rng.uniform(0, end - world.now)), partial(self._arrive, index))
+            case ft.Chaos():
+                for one in chaos.draw(fault, world.now, end, len(self._machines), self._rng):
+                    world.at(one.at - world.now, partial(self._begin, one))
+            case _:
+                self._on_machines(fault, end)
+
+    def _wall(self, made: Wall, end: float, kind: str, *, hold: bool = False) -> None:
+        self.counts[kind] += 1
+        self._world.raise_wall(made, hold=hold)
+        self._later(end - self._world.now, partial(self._world.lower_wall, made))
+
+    def _weather(self, fault: ft.Weather, end: float) -> None:
+        self.counts["weather"] += 1
+        worse = {key: value for key in ft.Weather.__struct_fields__ if (value := getattr(fault, key)) is not None}
+        changed = {key: value for key, value in worse.items() if key not in ("at", "lasts")}
+        network = self._world.network
+        network.link = structs.replace(self._usual, **changed)
+
+        def clear() -> None:
+            network.link = self._usual
+
+        self._later(end - self._world.now, clear)
+
+    def _latecomers_of(self, fault: ft.Join) -> list[int]:
+        count = fault.nodes if isinstance(fault.nodes, int) else len(fault.nodes)
+        chosen, self._absent = self._absent[:count], self._absent[count:]
+        return chosen
+
+    def _arrive(self, index: int) -> None:
+        self.counts["join"] += 1
+        self._busy.discard(index)
+        self._world.start(self._machines[index].name)
+
+    def _victims(self, nodes: ft.Nodes) -> list[Machine]:
+        """Machines that are up and suffer nothing else; fewer than asked for if there are not enough."""
+        free = [machine for machine in self._machines if machine.up and machine.index not in self._busy]
+        if isinstance(nodes, int):
+            count = min(nodes, len(free))
+            chosen = sorted(self._rng.choice(len(free), size=count, replace=False).tolist()) if count else []
+            return [free[i] for i in chosen]
+        return [machine for machine in free if machine.index in nodes]
+
+    def _on_machines(self, fault: ft.OnNodes, end: float) -> None:
+        world, victims = self._world, self._victims(fault.nodes)
+        kind, lasts = _kind(fault), end - world.now
+        for number, machine in enumerate(victims):
+            self._busy.add(machine.index)
+            self._later(lasts, partial(self._busy.discard, machine.index))
+            match fault:
+                case ft.Crash(disk=disk):
+                    self._crash(machine, kind if disk else "crash without disk", lasts, disk=disk)
+                case ft.Bounce():
+                    self._crash(machine, kind, 0.0)
+                case ft.Pause():
+                    self.counts[kind] += 1
+                    world.freeze(machine.name, lasts)
+                case ft.Slow(factor=factor):
+                    self._change(machine, kind, lasts, "slowdown", factor, 1.0)
+                case ft.Skew(rate=rate):
+                    self.counts[kind] += 1
+                    machine.drift(world.now, rate)
+                    self._later(lasts, partial(self._set_clock_right, machine))
+                case ft.Lie(how=how, every=every):
+                    self._change(machine, kind, lasts, "lie", Liar(how, every, self._lies, self.counts), None)
+                case ft.Leave(crash=crash):
+                    self._gone.add(machine.index)
+                    self._end(machine, kind, graceful=not crash)
+                case ft.Upgrade(down=down):
+                    share = max(0.0, lasts - down) * number / max(1, len(victims))
+                    self._later(share, partial(self._restart, machine, kind, down, graceful=True))
+                case ft.Churn(up=up):
+                    self._later(float(self._rng.exponential(up)), partial(self._absence, machine, fault, end))
+                case ft.Diurnal(day=day, awake=awake):
+                    share = awake * float(self._rng.uniform(0.8, 1.2))
+                    self._sleep_each(machine, kind, day, share, day * float(self._rng.uniform(0, 0.1)), end)
+                case ft.DutyCycle(period=period, awake=awake):
+                    self._sleep_each(machine, kind, period, awake, float(self._rng.uniform(0, period)), end)
+
+    # --- what befalls one machine
+
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        """Do something unless everything is healed by then."""
+        self._world.at(max(0.0, delay), lambda: None if self.over else action())
+
+    def _end(self, machine: Machine, kind: str, *, graceful: bool) -> None:
+        self.counts[kind] += 1
+        (self._world.stop if graceful else self._world.crash)(machine.name)
+
+    def _return(self, machine: Machine) -> None:
+        if not machine.up and machine.index not in self._gone:
+            self._world.start(machine.name)
+
+    def _crash(self, machine: Machine, kind: str, down: float, *, disk: bool = True) -> None:
+        self.counts[kind] += 1
+        self._world.crash(machine.name, disk=disk)
+        self._later(down, partial(self._return, machine))
+
+    def _restart(self, machine: Machine, kind: str, down: float, *, graceful: bool) -> None:
+        if machine.up:
+            self._end(machine, kind, graceful=graceful)
+            self._later(down, partial(self._return, machine))
+
+    def _change(self, machine: Machine, kind: str, lasts: float, field: str, value: object, usual: object) -> None:
+        self.counts[kind] += 1
+        setattr(machine, field, value)
+        self._later(lasts, partial(setattr, machine, field, usual))
+
+    def _set_clock_right(self, machine: Machine) -> None:
+        machine.drift(self._world.now, 1.0)
+
+    def _absence(self, machine: Machine, churn: ft.Churn, end: float) -> None:
+        """A session ends; the next begins after an absence."""
+        if self._world.now >= end:
+            return
+        self._end(machine, _kind(churn), graceful=bool(self._rng.integers(2)))
+        self._later(float(self._rng.exponential(churn.down)), partial(self._session, machine, churn, end))
+
+    def _session(self, machine: Machine, churn: ft.Churn, end: float) -> None:
+        self._return(machine)
+        self._later(float(self._rng.exponential(churn.up)), partial(self._absence, machine, churn, end))
+
+    def _sleep_each(self, machine: Machine, kind: str, period: float, awake: float, phase: float, end: float) -> None:
+        """Let a machine be awake for a share of each period, and asleep for the rest."""
+
+        def sleep() -> None:
+            if machine.up and self._world.now < end:
+                self.counts[kind] += 1
+                self._world.freeze(machine.name, min((1 - awake) * period, end - self._world.now))
+            if self._world.now + period < end:
+                self._later(period, sleep)
+
+        self._later(phase + awake * period, sleep)
+
+
+def _kind(fault: ft.Fault) -> str:
+    return str(type(fault).__struct_config__.tag)
