@@ -73,10 +73,9 @@ class Safety:
 
     Args:
         world: observed from now on.
-        hull: do all models stay between the smallest and the largest initial coordinate? They do if nobody trains.
     """
 
-    def __init__(self, world: World, *, hull: bool = False) -> None:
+    def __init__(self, world: World) -> None:
         self._world = world
         self.violations: list[Violation] = []
         self.broken = 0
@@ -84,15 +83,10 @@ class Safety:
         self._lives: dict[int, Life] = {}
         self._published: dict[str, deque[tuple[int, int, Vector]]] = {}
         self._bases: dict[bytes, Vector] = {}
-        self._hull = self._hull_of([machine.task.initial() for machine in world]) if hull else None
+        self._low: Vector | None = None
+        self._high: Vector | None = None
         self._before: Before | None = None
         world.observers.append(self)
-
-    @staticmethod
-    def _hull_of(vectors: list[Vector]) -> tuple[float, float]:
-        low, high = min(float(v.min()) for v in vectors), max(float(v.max()) for v in vectors)
-        slack = (high - low) / int8.LEVELS  # a model near the edge is published with the error of the codec
-        return low - slack, high + slack
 
     # --- the observer
 
@@ -122,6 +116,8 @@ class Safety:
         if life is None or life.life != machine.life:
             life = self._lives[machine.index] = Life(machine.life)
         self._note_base(peer)
+        if isinstance(before.message, msg.Snapshot) and isinstance(event, ev.Received):
+            self._note_snapshot(event.peer, before.message, life)
         rules = [
             self._sane(machine, peer), self._bounded(machine, peer), self._refused(peer, event, effects, before),
             self._moved(peer, event, effects, before, life), self._served(peer, effects, before),
@@ -138,8 +134,7 @@ class Safety:
                     rules.append(self._published_next(machine, peer, seq, life))
                 case _:
                     pass
-        if isinstance(before.message, msg.Snapshot) and isinstance(event, ev.Received):
-            self._note_snapshot(event.peer, before.message, life)
+        rules.append(self._in_hull(peer, effects, before))
         for broken in rules:
             if broken is not None:
                 self.report(machine, event, *broken)
@@ -157,10 +152,6 @@ class Safety:
         x = peer.replica.x
         if not np.isfinite(np.dot(x, x)) or not np.isfinite(peer.replica.served.x).all():
             return "models are finite", f"|x| = {np.linalg.norm(x)}"
-        if self._hull is not None and not self.liars:
-            low, high = self._hull
-            if x.min() < low or x.max() > high:
-                return "without training, models stay in their hull", f"[{x.min()}, {x.max()}] not in [{low}, {high}]"
         if peer.incarnation != machine.incarnation:
             return "the incarnation is that of the disk", f"{peer.incarnation}, not {machine.incarnation}"
         return None
@@ -252,6 +243,24 @@ class Safety:
                 f"off by {error:.3g}; the codec errs by {allowed:.3g}",
             )
         return None
+
+    def _in_hull(self, peer: Peer, effects: list[ev.Effect], before: Before) -> tuple[str, str] | None:
+        """No merge leaves the hull of all models so far, coordinate by coordinate, by more than the codec errs."""
+        x = peer.replica.x
+        outside = None
+        if self._low is None or self._high is None:
+            self._low, self._high = np.minimum(x, before.x), np.maximum(x, before.x)
+        elif np.array_equal(x, before.x):
+            return None
+        elif isinstance(before.message, msg.Update) and not self.liars:
+            weight = max((effect.weight for effect in effects if isinstance(effect, ev.Merged)), default=0.0)
+            scales = np.frombuffer(before.message.payload.scales, dtype="<f4")
+            slack = weight * float(scales.max(initial=0)) + ROUNDING * (1 + float(np.abs(x).max()))
+            if (x < self._low - slack).any() or (x > self._high + slack).any():
+                outside = "a merge stays in the hull of all models", f"it leaves it by more than {slack:.3g}"
+        np.minimum(self._low, x, out=self._low)
+        np.maximum(self._high, x, out=self._high)
+        return outside
 
     def _joined(self, peer: Peer, sources: tuple[str, ...], before: Before, life: Life) -> tuple[str, str] | None:
         life.training = None

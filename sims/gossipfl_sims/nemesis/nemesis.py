@@ -85,7 +85,7 @@ class Nemesis:
             return
         world = self._world
         end = min(self._until, world.now + (fault.lasts or self._until))
-        self.shaded.append((world.now, end, _kind(fault)))
+        self.shaded.append((world.now, end, kind_of(fault)))
         match fault:
             case ft.Partition(shape=shape, groups=groups, one_way=one_way):
                 self._wall(wall(shape, len(self._machines), groups, self._rng, one_way=one_way), end, "partition")
@@ -140,7 +140,7 @@ class Nemesis:
 
     def _on_machines(self, fault: ft.OnNodes, end: float) -> None:
         world, victims = self._world, self._victims(fault.nodes)
-        kind, lasts = _kind(fault), end - world.now
+        kind, lasts = kind_of(fault), end - world.now
         for number, machine in enumerate(victims):
             self._busy.add(machine.index)
             self._later(lasts, partial(self._busy.discard, machine.index))
@@ -210,7 +210,7 @@ class Nemesis:
         """A session ends; the next begins after an absence."""
         if self._world.now >= end:
             return
-        self._end(machine, _kind(churn), graceful=bool(self._rng.integers(2)))
+        self._end(machine, kind_of(churn), graceful=bool(self._rng.integers(2)))
         self._later(float(self._rng.exponential(churn.down)), partial(self._session, machine, churn, end))
 
     def _session(self, machine: Machine, churn: ft.Churn, end: float) -> None:
@@ -230,5 +230,6 @@ class Nemesis:
         self._later(phase + awake * period, sleep)
 
 
-def _kind(fault: ft.Fault) -> str:
+def kind_of(fault: ft.Fault) -> str:
+    """The name that scenario files give it."""
     return str(type(fault).__struct_config__.tag)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from gossipfl.errors import LocalError
 from gossipfl.tasks.digits import CLASSES, HELD_OUT, class_shard, digits
 from gossipfl.tasks.mlp import Labels
 from gossipfl.tasks.task import Node
@@ -30,10 +29,12 @@ def test_the_seed_deals_other_classes() -> None:
     assert len(dealt) > 3
 
 
-def test_a_node_for_whom_nothing_is_left_is_told() -> None:
-    others = int(np.random.default_rng(0).permutation(CLASSES)[2])
-    with pytest.raises(LocalError, match="no image is left for node 0 of 50"):
-        class_shard(np.full(10, others), 0, 50, seed=0)
+@pytest.mark.parametrize("count", [200, 1000, 5000])
+def test_in_a_mesh_of_more_nodes_than_images_everybody_still_gets_one_of_each_of_its_classes(count: int) -> None:
+    y = np.random.default_rng(1).integers(CLASSES, size=300)
+    shards = [class_shard(y, index, count, seed=3) for index in range(count)]
+    assert {len(np.unique(y[shard])) for shard in shards} == {2}
+    assert set(np.concatenate(shards)) == set(range(300))
 
 
 class TestTheRealData:

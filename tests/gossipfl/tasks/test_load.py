@@ -36,9 +36,9 @@ def test_a_users_file_is_run_and_its_factory_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("digit", r"task 'digit': allowed are digits, npz, or file.py:factory; did you mean 'digits'\?"),
+        ("digit", r"task 'digit': allowed are digits, softmax, npz, or file.py:factory; did you mean 'digits'\?"),
         ("nzp", r"did you mean 'npz'\?"),
-        ("elephants", "allowed are digits, npz, or file.py:factory$"),
+        ("elephants", "allowed are digits, softmax, npz, or file.py:factory$"),
         ("", "allowed are"),
         ("mine.py", "allowed are"),
         ("nowhere.py:mine", "there is no file nowhere.py"),

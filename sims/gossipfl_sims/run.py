@@ -1,0 +1,121 @@
+"""A run: a scenario and a seed in, a result out.
+
+Puts the world, the nemesis, the checks and the observers together, lets virtual time pass in two phases, the faulty and
+the healed one, and looks at the whole mesh every so often. One seed, one result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from gossipfl.errors import LocalError
+from gossipfl.tasks.task import Node, Task
+from gossipfl_sims.checks.liveness import Liveness
+from gossipfl_sims.checks.safety import Safety
+from gossipfl_sims.nemesis.faults import Partition
+from gossipfl_sims.nemesis.nemesis import Nemesis
+from gossipfl_sims.result import Result, conclude
+from gossipfl_sims.scenario.scenario import Scenario
+from gossipfl_sims.series import Series
+from gossipfl_sims.tasks.load import load
+from gossipfl_sims.world import World
+from gossipfl_topology.errors import TopologyError
+from gossipfl_topology.wiring import wire
+
+DRAWN = 300
+"""Nodes up to which the mesh is drawn: of more, a drawing shows nothing."""
+Progress = Callable[[float, float, World], None]
+"""Called now and then with the virtual time, when it will end, and the world."""
+
+
+class Run:
+    """One run of `scenario`.
+
+    Args:
+        scenario: what to simulate.
+        seed: of everything random.
+        name: what to call it in replay lines: the scenario's name or file, and what was changed.
+        checks: hold every rule after every event; costs about as much as the run itself.
+        trace: a file for all that happens.
+
+    Raises:
+        LocalError: the task or topology of the scenario can't be had.
+    """
+
+    def __init__(
+        self, scenario: Scenario, seed: int, *, name: str = "", checks: bool = True, trace: IO[str] | None = None
+    ) -> None:
+        self.scenario, self.seed, self.name = scenario, seed, name
+        self.world = build(scenario, seed, trace)
+        self.safety = Safety(self.world) if checks else None
+        self.series = Series(self.world)
+        self.nemesis = Nemesis(self.world, scenario.faults, scenario.time.faulty)
+        self.end = scenario.time.faulty + scenario.time.healed
+        if scenario.nodes <= DRAWN:
+            for moment in self._moments():
+                self.world.at(moment, self.series.draw)
+
+    def finish(self, progress: Progress | None = None) -> Result:
+        """Let all time pass, and conclude."""
+        time, world = self.scenario.time, self.world
+        self.nemesis.start()
+        self._pass_until(time.faulty, progress)
+        self.nemesis.heal()
+        liveness = Liveness(world)
+        if self.safety is not None and liveness.due <= self.end:
+            self._pass_until(liveness.due, progress)
+            for machine, rule, detail in liveness.broken():
+                self.safety.report(machine, None, rule, detail)
+        self._pass_until(self.end, progress)
+        return conclude(self)
+
+    def _moments(self) -> list[float]:
+        """When the mesh is worth a drawing: late in each partition, when all is healed, and at the end."""
+        partitions = [fault for fault in self.scenario.faults if isinstance(fault, Partition)]
+        late = [fault.at + 0.9 * (fault.lasts or self.scenario.time.faulty - fault.at) for fault in partitions]
+        return sorted({*late, self.scenario.time.faulty, self.end})
+
+    def _pass_until(self, end: float, progress: Progress | None) -> None:
+        sample = self.scenario.time.sample
+        while self.world.now < end:
+            whole = math.floor(self.world.now / sample + 1e-9) + 1
+            self.world.run(min(end, whole * sample))
+            if self.world.now == whole * sample or self.world.now == self.end:
+                self.series.sample()
+            if progress is not None:
+                progress(self.world.now, self.end, self.world)
+
+
+def build(scenario: Scenario, seed: int, trace: IO[str] | None = None) -> World:
+    """The world of `scenario`, in which nothing runs yet."""
+    make = load(scenario.task.name)
+    data = Path(scenario.task.data) if scenario.task.data else None
+    try:
+        wiring = wire(scenario.gossip.topology, scenario.nodes, seed)
+    except TopologyError as error:
+        raise LocalError(f"gossip.topology = {scenario.gossip.topology!r}: {error}") from error
+    tasks: list[Task] = [make(Node(index, scenario.nodes, seed, data)) for index in range(scenario.nodes)]
+    world = World(
+        tasks,
+        scenario.gossip,
+        link=scenario.network,
+        seed=seed,
+        roles=[wiring.role(index) for index in range(scenario.nodes)],
+        bootstraps=scenario.bootstraps,
+        trace=trace,
+    )
+    if wiring.graph is not None:
+        world.topology = wiring.live(tuple(world.machines))
+    devices = scenario.devices
+    rng = world.draws.generator("devices")
+    speeds = np.exp(devices.spread * rng.standard_normal(scenario.nodes))
+    slow = set(rng.permutation(scenario.nodes)[: devices.slow].tolist())
+    for machine in world:
+        factor = devices.slow_factor if machine.index in slow else 1.0
+        machine.seconds_per_step = devices.seconds_per_step * float(speeds[machine.index]) * factor
+    return world

@@ -1,0 +1,1 @@
+"""Scenarios: what a user writes about a mesh and what befalls it."""

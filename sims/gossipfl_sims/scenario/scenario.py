@@ -1,0 +1,79 @@
+"""A scenario: the mesh, its network and devices, what goes wrong, and what must come of it.
+
+Data only, as in a scenario file; each table is a class here. A value is refused by its own class where it makes no
+sense alone, and by `plan` where it does not fit the others.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from gossipfl.protocol.settings import Settings
+from gossipfl_sims.nemesis.faults import AnyFault, Span, Time
+from gossipfl_sims.network import Link
+
+Count = Annotated[int, Meta(ge=1)]
+
+
+class TaskChoice(Struct, frozen=True, forbid_unknown_fields=True):
+    """[task]: what the nodes learn."""
+
+    name: str = "digits"
+    """consensus, quadratic, softmax, digits, npz, or file.py:factory."""
+    data: str = ""
+    """What the task reads its data from."""
+
+
+class Devices(Struct, frozen=True, forbid_unknown_fields=True):
+    """[devices]: how fast they train."""
+
+    seconds_per_step: Annotated[float, Meta(gt=0)] = 0.0005
+    """Of the usual device."""
+    spread: Annotated[float, Meta(ge=0, le=3)] = 0.0
+    """σ of the log-normal law of speeds: with .8 the fastest sixth is 5 times as fast as the slowest."""
+    slow: Annotated[int, Meta(ge=0)] = 0
+    """So many devices are slower than that law says …"""
+    slow_factor: Annotated[float, Meta(ge=1)] = 10.0
+    """… by this factor."""
+
+
+class Phases(Struct, frozen=True, forbid_unknown_fields=True):
+    """[time]: in virtual seconds."""
+
+    faulty: Time = 60.0
+    """What goes wrong goes wrong before."""
+    healed: Time = 60.0
+    """So long, nothing does any more."""
+    sample: Span = 2.0
+    """Between two looks at the whole mesh."""
+
+
+class Expect(Struct, frozen=True, forbid_unknown_fields=True):
+    """[expect]: what must be true at the end; otherwise the run has failed."""
+
+    mean_accuracy: float | None = None
+    worst_accuracy: float | None = None
+    error: float | None = None
+    """The largest mean `error` of tasks that have one."""
+    disagreement: float | None = None
+    """The largest root mean square distance of the models from their mean, per coordinate."""
+
+
+class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
+    """A scenario file."""
+
+    about: str = ""
+    """What it is for, in a sentence."""
+    nodes: Count = 16
+    bootstraps: Count = 3
+    """So many of the first nodes have addresses that all others know."""
+    task: TaskChoice = TaskChoice()
+    gossip: Settings = Settings()
+    """[gossip]: as in a daemon's configuration."""
+    network: Link = Link()
+    devices: Devices = Devices()
+    time: Phases = Phases()
+    faults: tuple[AnyFault, ...] = ()
+    expect: Expect = Expect()
