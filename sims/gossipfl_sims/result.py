@@ -113,7 +113,7 @@ def conclude(run: Run) -> Result:
         violations=safety.violations if safety is not None else [],
         broken=safety.broken if safety is not None else 0,
         unmet=list(_unmet(scenario, found)),
-        replay=f"gossipfl sim replay '{run.name} --seed {run.seed}'",
+        replay=run.replay,
         series=columns(run.series.samples),
         pooled={name: value for name, value in means.items() if name != "loss"},
         staleness={f"{edge:g}": count for edge, count in sorted(run.series.staleness.items())},

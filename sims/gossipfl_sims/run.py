@@ -60,8 +60,20 @@ class Run:
             for moment in self._moments():
                 self.world.at(moment, self.series.draw)
 
+    @property
+    def replay(self) -> str:
+        """The line that runs this again."""
+        return f"gossipfl sim replay '{self.name} --seed {self.seed}'"
+
     def finish(self, progress: Progress | None = None) -> Result:
-        """Let all time pass, and conclude."""
+        """Let all time pass, and conclude. What the protocol raises is a bug of ours: it comes with the replay line."""
+        try:
+            return self._finish(progress)
+        except Exception as error:
+            error.add_note(f"at {self.world.now:.4f} s of: {self.replay}")
+            raise
+
+    def _finish(self, progress: Progress | None) -> Result:
         time, world = self.scenario.time, self.world
         self.nemesis.start()
         self._pass_until(time.faulty, progress)

@@ -143,11 +143,12 @@ class World:
 
         Args:
             name: the machine.
-            disk: does its disk survive? If not, it will come back as somebody else.
+            disk: does its disk survive? If not, it will come back as somebody else, unless it is one that others
+                bootstrap from: their addresses name its key, so its operator keeps a copy.
         """
         machine = self.machines[name]
         self._down(machine, RESET)
-        if not disk:
+        if not disk and machine.index >= self._bootstraps:
             generation = machine.life
             del self.machines[name]
             machine.name = f"{machine.identity}.{generation}"

@@ -63,7 +63,10 @@ class OnNodes(Fault, frozen=True, kw_only=True):
 
 
 class Crash(OnNodes, frozen=True, tag="crash"):
-    """kill -9; the machines come back after `lasts`. Without `disk` they come back as somebody else."""
+    """kill -9; the machines come back after `lasts`.
+
+    Without `disk` they come back as somebody else, but for those that others bootstrap from: their keys are backed up.
+    """
 
     disk: bool = True
 

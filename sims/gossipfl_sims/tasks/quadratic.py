@@ -29,8 +29,9 @@ class Quadratic:
         self.schema = Schema([Tensor("x", (len(self._c),))])
 
     def initial(self) -> Vector:
-        """Zero."""
-        return np.zeros(len(self._c), dtype=np.float32)
+        """Far off, and elsewhere for every node: those who begin together have to agree on a base first."""
+        start: Vector = -self._c
+        return start
 
     def train(self, vector: Vector, steps: int, rng: np.random.Generator) -> Progress:
         """x ← x − η (x − c), `steps` times at once."""

@@ -1,0 +1,55 @@
+"""The gate: what the seed draws must break no rule. Runs seeds in parallel, one process for each core."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+
+from joblib import Parallel, delayed
+from msgspec import Struct
+
+from gossipfl_sims.run import Run
+from gossipfl_sims.scenario.files import load
+
+
+class Outcome(Struct, frozen=True):
+    seed: int
+    faults: int
+    events: int
+    broken: int
+    first: str
+    replay: str
+
+
+def outcome(seed: int, scenario: str = "chaos", changes: tuple[str, ...] = ()) -> Outcome:
+    result = Run(
+        load(scenario, changes), seed, name=" ".join([scenario, *(f"--set {one}" for one in changes)])
+    ).finish()
+    first = f"{result.violations[0]}" if result.violations else "; ".join(result.unmet)
+    return Outcome(seed, result.faults, result.events, result.broken + len(result.unmet), first, result.replay)
+
+
+def outcomes(seeds: Iterable[int], scenario: str = "chaos", changes: tuple[str, ...] = ()) -> Iterator[Outcome]:
+    """As they come, in any order."""
+    found: Iterator[Outcome] = Parallel(os.cpu_count() or 1, return_as="generator_unordered")(
+        delayed(outcome)(seed, scenario, changes) for seed in seeds
+    )
+    yield from found
+
+
+def gate(
+    seeds: Iterable[int], scenario: str = "chaos", changes: tuple[str, ...] = ()
+) -> tuple[int, int, list[Outcome]]:
+    """Runs, faults, and the outcomes that broke a rule; prints what it comes to."""
+    begun, runs, faults, events, bad = time.perf_counter(), 0, 0, 0, list[Outcome]()
+    for one in outcomes(seeds, scenario, changes):
+        runs, faults, events = runs + 1, faults + one.faults, events + one.events
+        if one.broken:
+            bad.append(one)
+            print(f"{one.first}\n{one.replay}", flush=True)
+    seconds = time.perf_counter() - begun
+    print(
+        f"{runs} seeds, {faults:,} faults, {events:,} events, {len(bad)} with violations, {seconds:.0f} s", flush=True
+    )
+    return runs, faults, bad

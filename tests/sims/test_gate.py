@@ -1,0 +1,122 @@
+"""Two hundred seeds of chaos, and no rule broken; and bugs planted on purpose, each of which the gate finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from gossipfl.mixing import metropolis
+from gossipfl.model.bases import Bases
+from gossipfl.model.replica import Replica
+from gossipfl.model.schema import Vector
+from gossipfl.model.served import Served
+from gossipfl.protocol import peer as peer_module
+from gossipfl.protocol.neighbourhood import Neighbour, Neighbourhood
+from gossipfl_sims.run import Run
+from gossipfl_sims.scenario.files import load
+from tests.sims.gate import gate
+
+SEEDS = 200
+FAULTS = 140_000
+TRIES = 12
+"""Seeds in which a planted bug must show; most show in the first."""
+
+
+def test_two_hundred_seeds_of_chaos_break_no_rule(capfd: pytest.CaptureFixture[str]) -> None:
+    with capfd.disabled():
+        print()
+        runs, faults, bad = gate(range(SEEDS))
+    assert runs == SEEDS
+    assert faults >= FAULTS
+    assert not bad
+
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def commit_before_the_check(patch: pytest.MonkeyPatch) -> None:
+    """A version counts as seen before it is known to be sane."""
+    honest = Neighbour.accepts
+
+    def accepts(self: Neighbour, incarnation: int, seq: int) -> str | None:
+        if (reason := honest(self, incarnation, seq)) is None:
+            self.incarnation, self.seq = incarnation, seq
+        return reason
+
+    patch.setattr(Neighbour, "accepts", accepts)
+
+
+def no_dedupe(patch: pytest.MonkeyPatch) -> None:
+    """A version is merged as often as it comes."""
+    patch.setattr(Neighbour, "accepts", lambda *_: None)
+
+
+def alpha_above_a_half(patch: pytest.MonkeyPatch) -> None:
+    """Whoever is heard wins."""
+    for module in (metropolis, peer_module):
+        patch.setattr(module, "alpha", lambda *_: 0.9, raising=False)
+
+
+def base_mismatch_ignored(patch: pytest.MonkeyPatch) -> None:
+    """A delta is added to whatever base is at hand."""
+    honest, adopt, held = Bases.__getitem__, Bases.adopt, Bases.__contains__
+    patch.setattr(Bases, "__contains__", lambda *_: True)
+    patch.setattr(Bases, "__getitem__", lambda self, name: honest(self, name if held(self, name) else self.own))
+    patch.setattr(Bases, "adopt", lambda self, name: adopt(self, name if held(self, name) else self.own))
+
+
+def lost_rebase(patch: pytest.MonkeyPatch) -> None:
+    """Who was away takes up the mesh's age, but not its model."""
+    patch.setattr(Replica, "rebase", lambda self, _, age: setattr(self, "age", age))
+
+
+def training_overwrites_merges(patch: pytest.MonkeyPatch) -> None:
+    """The result of training replaces the model, instead of being added to it."""
+
+    def add_training(self: Replica, delta: Vector, steps: int) -> None:
+        self.x = self.anchor + delta
+        self.age += steps
+
+    patch.setattr(Replica, "add_training", add_training)
+
+
+def served_overshoots(patch: pytest.MonkeyPatch) -> None:
+    """The served average takes in more than there is."""
+    patch.setattr(Served, "add", lambda self, x: self.x.__iadd__(np.float32(1.5) * (x - self.x)))
+
+
+def ages_are_believed(patch: pytest.MonkeyPatch) -> None:
+    """A peer that claims to be a thousand years ahead is."""
+    honest = Replica.mix
+
+    def mix(self: Replica, difference: Vector, weight: float, age: float) -> None:
+        honest(self, difference, weight, 1e12 if age > self.age else age)
+
+    patch.setattr(Replica, "mix", mix)
+
+
+def lost_links_stay_lost(patch: pytest.MonkeyPatch) -> None:
+    """Who did not answer once is never dialled again."""
+    honest = Neighbourhood.wants_link
+    patch.setattr(
+        Neighbourhood, "wants_link", lambda self, peer: honest(self, peer) and not self.known[peer].failed_dials
+    )
+
+
+@pytest.mark.parametrize(
+    "plant",
+    [
+        commit_before_the_check, no_dedupe, alpha_above_a_half, base_mismatch_ignored, lost_rebase,
+        training_overwrites_merges, served_overshoots, ages_are_believed, lost_links_stay_lost,
+    ],
+)  # fmt: skip
+def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    for seed in range(TRIES):
+        result = Run(load("chaos"), seed, name="chaos").finish()
+        if result.broken:
+            print(f"seed {seed}: {result.violations[0]}")
+            return
+    pytest.fail(f"{plant.__name__} was not found in {TRIES} seeds")
