@@ -1,12 +1,14 @@
 """Contacts: with whom this node has links, and who of them gets a publish.
 
 In a mesh of up to 33 nodes that is everybody. In a larger one it is a fair sample of all known peers, and beside them
-those that the topology names. Knows no models, frames or clock; sends nothing itself.
+those that the topology names. What was chosen is kept until the neighbourhood changes. Knows no models, frames or
+clock; sends nothing itself.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 from gossipfl.protocol.neighbourhood import Neighbourhood
 from gossipfl_topology.live import Topology, View, sample
@@ -14,6 +16,8 @@ from gossipfl_topology.live.sample import SIZE, TURN
 
 MAX_LINKS = 3 * SIZE
 """Links kept, whoever dialled: as many as a node wants, and twice as many that others want with it."""
+_UNSEEN = -1
+"""A number of changes that no neighbourhood has."""
 
 
 class Contacts:
@@ -27,23 +31,29 @@ class Contacts:
         self._turn = -1
         self.chosen: frozenset[str] = frozenset()
         """With whom to have links."""
+        self._added_at = _UNSEEN
+        self._dialled_at = _UNSEEN
+        self._reached_at = _UNSEEN
+        self._reach = 0
+        self._draw: Callable[[int], tuple[str, ...]] = lambda _epoch: ()
 
     def renew(self, epoch: int) -> None:
         """Choose again if it is time for that, or if the topology must close a gap that somebody left."""
         if epoch // TURN != self._turn:
             self.choose(epoch)
-        elif not self.topology.fresh:
+        elif not self.topology.fresh and self._added_at != self._neighbourhood.changes:
             self._add_neighbours(epoch)
 
     def choose(self, epoch: int) -> None:
         """Choose anew, from all who are known now."""
         self._turn = epoch // TURN
-        known = self._neighbourhood.known.items()
-        self._sample = sample(self._me, [name for name, peer in known if peer.connected or peer.reachable], epoch)
+        self._sample = self._neighbourhood.sample.of(epoch, self._neighbourhood.candidates)
         self._add_neighbours(epoch)
 
     def _add_neighbours(self, epoch: int) -> None:
         self.chosen = self._sample
+        self._added_at = self._neighbourhood.changes
+        self._dialled_at = self._reached_at = _UNSEEN
         if not self.topology.fresh:
             # Who seems gone stays in the sample, for partitions that heal, but must not keep others out of a graph.
             view = self._view([name for name, known in self._neighbourhood.known.items() if known.seems_alive])
@@ -51,21 +61,45 @@ class Contacts:
 
     def recipients(self, epoch: int) -> tuple[str, ...]:
         """To whom a publish goes."""
-        return self.topology.neighbours(self._me, self._view(self._reachable()), epoch)
+        self._look()
+        return self._draw(epoch)
 
     def chance(self) -> float:
         """The probability that a publish goes to a given one of them."""
-        return self.topology.chance(len(self._reachable()))
+        self._look()
+        return self.topology.chance(self._reach)
 
     def wants(self, peer: str) -> bool:
         """Should there be a link with `peer`? Until there are links enough, with anybody."""
         return peer in self.chosen or self._neighbourhood.engaged() < SIZE
 
+    def missing(self) -> list[str]:
+        """Whom to dial now: contacts without a link, and while there are few links, anybody."""
+        if self._dialled_at == self._neighbourhood.changes:
+            return []
+        self._dialled_at = self._neighbourhood.changes
+        wants_link, known = self._neighbourhood.wants_link, self._neighbourhood.known
+        missing = [peer for peer in sorted(self.chosen) if wants_link(peer)]
+        room = SIZE - self._neighbourhood.engaged() - len(missing)
+        if room > 0:
+            missing += [peer for peer in sorted(known.keys() - self.chosen) if wants_link(peer)][:room]
+        return missing
+
     def spare(self, rng: random.Random) -> list[str]:
         """Links to let go of because there are too many: at random, so that nobody can push out certain others."""
-        links = self._neighbourhood.links()
+        links = self._neighbourhood.links
+        if len(links) <= MAX_LINKS:
+            return []
         spare = [peer for peer in links if peer not in self.chosen]
-        return rng.sample(spare, min(len(spare), max(0, len(links) - MAX_LINKS)))
+        return rng.sample(spare, min(len(spare), len(links) - MAX_LINKS))
+
+    def _look(self) -> None:
+        """See who can be reached, if that may have changed."""
+        if self._reached_at != self._neighbourhood.changes:
+            self._reached_at = self._neighbourhood.changes
+            reachable = self._reachable()
+            self._reach = len(reachable)
+            self._draw = self.topology.drawer(self._me, self._view(reachable))
 
     def _reachable(self) -> list[str]:
         """Of the live peers, those that a publish may go to.

@@ -69,8 +69,8 @@ def is_behind(age: float, per_interval: float, neighbourhood: Neighbourhood) -> 
 
     Judged by the median, so that a liar about its age can't send others into endless rebasing.
     """
-    ages = neighbourhood.ages(neighbourhood.live())
-    return bool(ages) and median(ages) - age > REBASE_GAP * per_interval
+    theirs = neighbourhood.median_age()
+    return theirs is not None and theirs - age > REBASE_GAP * per_interval
 
 
 def median(values: list[float]) -> float:

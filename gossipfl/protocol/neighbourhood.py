@@ -1,96 +1,46 @@
-"""The neighbourhood: whom this node knows, where they can be reached, who is alive, and how they have behaved.
+"""The neighbourhood: whom this node knows, where they can be reached, and who is alive.
 
-Owns identity and order of versions (incarnation, seq), reputation, and redial times. Every table is bounded. Must never
-know about models, frames or the clock.
+Owns the table of peers and all that is counted over it: who is linked, who is live, their ages and bases, the sample of
+whom to have links with. Each is kept up to date with every change, so nothing that happens once per update or publish
+goes through the table. Every table is bounded. Must never know about models, frames or the clock.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+import sys
+from bisect import bisect_left, insort
+from typing import NamedTuple
 
+from gossipfl.protocol.neighbour import Hearsay, Link, Neighbour, hearsay
 from gossipfl.wire.messages import MAX_ADDRESSES, MAX_PEERS, KnownPeer
+from gossipfl_topology.live.sample import Sample
 
 MAX_KNOWN = 256
 """Peers remembered: enough to sample from; a larger mesh is known in part by everybody."""
-MAX_STRIKES = 10
-"""Refused frames before the link is cut; an accepted update wins one back."""
-MAX_ALLOWANCE = 1.0
-"""Weight with which one peer may move this node within one publish interval: twice what an honest one uses. Rates are
-self-reported, so nothing else stops a flood of updates."""
-MAX_SEQ_JUMP = 1000
-"""Versions that may be lost in a row: a longer jump is a lie that would mute its sender for good."""
 REDIAL_FIRST, REDIAL_LAST = 0.25, 15.0
 """Seconds until a lost peer is dialled again: at once for a restart, then doubling."""
 FORGET_AFTER = 8
 """Dials without an answer until a peer that never spoke to us is forgotten: addresses are hearsay."""
 
 
-class Neighbour:
-    """What is known of one peer."""
+class _Standing(NamedTuple):
+    """What a record counts for."""
 
-    __slots__ = (
-        "addresses", "age", "allowance", "allowed_at", "base", "base_given_at", "configured", "connected", "dialling",
-        "failed_dials", "greeted", "incarnation", "needed_base_at", "role", "seq",
-        "snapshot_given_at", "spoke", "strikes", "waiting",
-    )  # fmt: skip
+    dialling: bool
+    linked: bool
+    live: bool
+    candidate: bool
+    """Is there a link, or an address to dial?"""
 
-    def __init__(self) -> None:
-        self.addresses: tuple[str, ...] = ()
-        self.dialling = False
-        """Is a dial under way?"""
-        self.waiting = False
-        """Is there a timer until the next dial?"""
-        self.connected = False
-        """Can we send to it? Its first frames may be here before."""
-        self.greeted = False
-        """Has it said Hello since the last link ended?"""
-        self.spoke = False
-        """Has it ever said Hello? Its addresses are then its own word."""
-        self.configured: tuple[str, ...] = ()
-        """Addresses from this node's own configuration: such a peer is never forgotten, nor are they."""
-        self.incarnation, self.seq = 0, 0
-        self.age = 0.0
-        self.base = b""
-        self.role = ""
-        self.allowance, self.allowed_at = MAX_ALLOWANCE, float("-inf")
-        self.strikes = 0
-        self.failed_dials = 0
-        self.needed_base_at = float("-inf")
-        self.base_given_at = float("-inf")
-        self.snapshot_given_at = float("-inf")
 
-    @property
-    def reachable(self) -> tuple[str, ...]:
-        """Where to dial it, the configured addresses first."""
-        return tuple(dict.fromkeys(self.configured + self.addresses))
+_UNKNOWN = _Standing(dialling=False, linked=False, live=False, candidate=False)
 
-    def spend(self, weight: float, now: float, period: float) -> float:
-        """As much of `weight` as this peer has left; its allowance is restored within one `period`."""
-        self.allowance = min(MAX_ALLOWANCE, self.allowance + MAX_ALLOWANCE * (now - self.allowed_at) / period)
-        self.allowed_at = now
-        granted = min(weight, self.allowance)
-        self.allowance -= granted
-        return granted
 
-    @property
-    def seems_alive(self) -> bool:
-        """Is it linked, or may it be? A link that ended is dialled again at once, and counts until that has failed."""
-        return self.connected or self.failed_dials < 2
-
-    @property
-    def live(self) -> bool:
-        """Is it linked both ways?"""
-        return self.connected and self.greeted
-
-    def accepts(self, incarnation: int, seq: int) -> str | None:
-        """Why a version is not the next one from this peer, or None when it is."""
-        if (incarnation, seq) <= (self.incarnation, self.seq):
-            return f"version {incarnation}.{seq} is not newer than {self.incarnation}.{self.seq}"
-        known = self.seq if incarnation == self.incarnation else 0
-        if seq - known > MAX_SEQ_JUMP:
-            return f"version {incarnation}.{seq} jumps too far from {self.incarnation}.{self.seq}"
-        return None
+def _standing(record: Neighbour | Hearsay) -> _Standing:
+    linked = record.link is Link.UP
+    candidate = linked or bool(record.configured or record.addresses)
+    return _Standing(record.link is Link.DIALLING, linked, linked and record.greeted, candidate)
 
 
 class Neighbourhood:
@@ -98,78 +48,218 @@ class Neighbourhood:
 
     def __init__(self, me: str) -> None:
         self._me = me
-        self.known: dict[str, Neighbour] = {}
+        self.known: dict[str, Neighbour | Hearsay] = {}
+        """To be looked at only; the methods below change it."""
+        self.links: dict[str, Neighbour] = {}
+        """Those of them that there is a link to."""
+        self.sample = Sample(me)
+        """Whom to have links with, of those who are linked or can be reached."""
+        self.changes = 0
+        """Grows with every change but those of versions, so that what was made of the table can be kept until then."""
+        self._live: dict[str, Neighbour] = {}
+        self._ages: list[float] = []
+        """Of the live peers, ascending."""
+        self.bases: dict[bytes, int] = {}
+        """How many live peers publish against each base."""
+        self._dialling = 0
+
+    # --- what there is
 
     def live(self) -> list[str]:
-        """The peers that can be published to."""
-        return [peer for peer, neighbour in self.known.items() if neighbour.live]
+        """The peers that can be published to, in the order in which they became so."""
+        return list(self._live)
+
+    def silent(self) -> list[str]:
+        """The peers that there is a link to and that have not said Hello."""
+        if len(self.links) == len(self._live):
+            return []
+        return [peer for peer, neighbour in self.links.items() if not neighbour.greeted]
+
+    def engaged(self) -> int:
+        """How many links there are or may soon be."""
+        return len(self.links) + self._dialling
+
+    def candidates(self) -> list[str]:
+        """The peers that there is a link to or that can be dialled."""
+        return [peer for peer, record in self.known.items() if record.link is Link.UP or record.reachable]
+
+    def wants_link(self, peer: str) -> bool:
+        """Is `peer` worth dialling?"""
+        record = self.known.get(peer)
+        return record is not None and record.link is Link.NONE and bool(record.reachable)
+
+    def median_age(self) -> float | None:
+        """The lower median of the live peers' last known ages."""
+        return self._ages[(len(self._ages) - 1) // 2] if self._ages else None
+
+    def ahead_of(self, age: float) -> list[str]:
+        """The live peers that are older."""
+        return [peer for peer, neighbour in self._live.items() if neighbour.age > age]
+
+    def users(self, base: bytes) -> dict[str, Neighbour]:
+        """The live peers that publish against `base`."""
+        return {peer: neighbour for peer, neighbour in self._live.items() if neighbour.base == base}
+
+    def introduce(self, to: str, rng: random.Random) -> tuple[KnownPeer, ...]:
+        """Peers to tell `to` about: live ones, whose addresses are their own word."""
+        others = [
+            (peer, neighbour.said.addresses)
+            for peer, neighbour in self._live.items()
+            if neighbour.said.addresses and peer != to
+        ]
+        if len(others) > MAX_PEERS:
+            others = rng.sample(others, MAX_PEERS)
+        return tuple(KnownPeer(*other) for other in others)
+
+    # --- what changes it
 
     def meet(self, peer: str) -> Neighbour:
         """The record of `peer`, made if there is none; someone without a link makes room if the table is full."""
-        neighbour = self.known.get(peer)
-        if neighbour is None:
-            if len(self.known) >= MAX_KNOWN:
-                del self.known[min(self.known, key=lambda other: self._worth(self.known[other]))]
-            neighbour = self.known[peer] = Neighbour()
+        record = self.known.get(peer)
+        if type(record) is Neighbour:
+            return record
+        if record is None:
+            self._make_room()
+            peer = sys.intern(peer)
+            neighbour = Neighbour()
+        else:
+            neighbour = Neighbour(record)  # type: ignore[arg-type]
+        self.known[peer] = neighbour
+        self.changes += 1
         return neighbour
-
-    @staticmethod
-    def _worth(neighbour: Neighbour) -> tuple[bool, bool, bool]:
-        return neighbour.connected, bool(neighbour.configured), neighbour.spoke
 
     def configure(self, peer: str, addresses: tuple[str, ...]) -> None:
         """Know `peer` for good: the configuration says where it is."""
         if peer != self._me:
-            self.meet(peer).configured = addresses
+            neighbour = self.meet(peer)
+            was = _standing(neighbour)
+            neighbour.configured = addresses
+            self._count(peer, neighbour, was, _standing(neighbour))
 
     def hear_of(self, peer: str, addresses: tuple[str, ...]) -> bool:
         """Somebody says where `peer` is. Returns whether that is news worth dialling for."""
         if peer == self._me or not addresses:
             return False
-        if peer not in self.known and len(self.known) >= MAX_KNOWN:
+        record = self.known.get(peer)
+        if record is None:
+            if len(self.known) >= MAX_KNOWN:
+                return False
+            record = self.known[sys.intern(peer)] = hearsay(addresses[:MAX_ADDRESSES])
+            self._count(peer, record, _UNKNOWN, _standing(record))
+            return True
+        if record.link is Link.UP or record.spoke or record.reachable:
             return False
-        neighbour = self.meet(peer)
-        if neighbour.connected or neighbour.spoke or neighbour.reachable:
-            return False
-        neighbour.addresses = addresses[:MAX_ADDRESSES]
+        self.locate(peer, addresses[:MAX_ADDRESSES])
         return True
 
-    def introduce(self, to: str, rng: random.Random) -> tuple[KnownPeer, ...]:
-        """Peers to tell `to` about: live ones, whose addresses are their own word."""
-        others = [
-            KnownPeer(peer, neighbour.addresses)
-            for peer, neighbour in self.known.items()
-            if peer != to and neighbour.live and neighbour.addresses
-        ]
-        return tuple(others if len(others) <= MAX_PEERS else rng.sample(others, MAX_PEERS))
+    def locate(self, peer: str, addresses: tuple[str, ...]) -> None:
+        """`peer` can be reached there, and nowhere else but where the configuration says."""
+        neighbour = self.meet(peer)
+        if neighbour.said.addresses != addresses:
+            was = _standing(neighbour)
+            neighbour.said = hearsay(addresses)
+            self._count(peer, neighbour, was, _standing(neighbour))
 
-    def wants_link(self, peer: str) -> bool:
-        """Is `peer` worth dialling?"""
-        neighbour = self.known.get(peer)
-        if neighbour is None or neighbour.connected or neighbour.dialling or neighbour.waiting:
-            return False
-        return bool(neighbour.reachable)
+    def set_link(self, peer: str, link: Link) -> None:
+        """How we stand with `peer` now."""
+        neighbour = self.meet(peer)
+        was = _standing(neighbour)
+        neighbour.link = link
+        self._count(peer, neighbour, was, _standing(neighbour))
 
-    def engaged(self) -> int:
-        """How many links there are or may soon be."""
-        return sum(neighbour.connected or neighbour.dialling for neighbour in self.known.values())
+    def stop_dialling(self, peer: str) -> None:
+        """No dial of `peer` is under way or to come."""
+        record = self.known.get(peer)
+        if record is not None and record.link in (Link.DIALLING, Link.WAITING):
+            self.set_link(peer, Link.NONE)
 
-    def links(self) -> list[str]:
-        """The peers that there is a link to."""
-        return [peer for peer, neighbour in self.known.items() if neighbour.connected]
+    def set_greeted(self, peer: str, *, greeted: bool) -> None:
+        """Whether `peer` has said Hello on this link."""
+        neighbour = self.meet(peer)
+        was = _standing(neighbour)
+        neighbour.greeted = greeted
+        self._count(peer, neighbour, was, _standing(neighbour))
+
+    def set_role(self, peer: str, role: str) -> None:
+        """What `peer` says that it is."""
+        neighbour = self.meet(peer)
+        if neighbour.role != role:
+            neighbour.role = sys.intern(role)
+            self.changes += 1
+
+    def set_version(self, neighbour: Neighbour, incarnation: int, seq: int, age: float, base: bytes) -> None:
+        """The newest version of `neighbour` that is known, its age, and the base that it came against."""
+        neighbour.incarnation, neighbour.seq = incarnation, seq
+        if neighbour.greeted and neighbour.link is Link.UP:
+            ages = self._ages
+            del ages[bisect_left(ages, neighbour.age)]
+            insort(ages, age)
+        neighbour.age = age
+        if base != neighbour.base:
+            self.set_base(neighbour, base)
+
+    def set_base(self, neighbour: Neighbour, base: bytes) -> None:
+        """The base that `neighbour` publishes against."""
+        if neighbour.live:
+            self._count_base(neighbour.base, -1)
+            self._count_base(base, 1)
+        neighbour.base = base
 
     def redial_delay(self, peer: str, rng: random.Random) -> float | None:
-        """Seconds to wait before dialling `peer` after a link or dial ended; None: don't."""
-        neighbour = self.known.get(peer)
-        if neighbour is None or neighbour.connected or not neighbour.reachable:
+        """Seconds to wait before dialling `peer` after a link or dial ended; None: don't. It may be forgotten."""
+        record = self.known.get(peer)
+        if record is None or record.link is Link.UP or not record.reachable:
             return None
+        neighbour = self.meet(peer)
         neighbour.failed_dials += 1
+        self.changes += 1
         if neighbour.failed_dials > FORGET_AFTER and not (neighbour.spoke or neighbour.configured):
-            del self.known[peer]
+            self._forget(peer)
             return None
         delay = min(REDIAL_LAST, REDIAL_FIRST * 2.0 ** min(neighbour.failed_dials - 1, 16))
         return delay * rng.uniform(0.75, 1.25)
 
-    def ages(self, peers: Iterable[str]) -> list[float]:
-        """The last known ages of `peers`, ascending."""
-        return sorted(self.known[peer].age for peer in peers)
+    # --- what keeps the sets true
+
+    def _make_room(self) -> None:
+        if len(self.known) >= MAX_KNOWN:
+            self._forget(min(self.known, key=self._worth))
+
+    def _worth(self, peer: str) -> tuple[bool, bool, bool]:
+        record = self.known[peer]
+        return record.connected, bool(record.configured), record.spoke
+
+    def _forget(self, peer: str) -> None:
+        record = self.known.pop(peer)
+        self._count(peer, record, _standing(record), _UNKNOWN)
+
+    def _count(self, peer: str, record: Neighbour | Hearsay, was: _Standing, now: _Standing) -> None:
+        """`record` counted for `was` and counts for `now`."""
+        self.changes += 1
+        if was == now:
+            return
+        self._dialling += now.dialling - was.dialling
+        if was.candidate != now.candidate:
+            (self.sample.add if now.candidate else self.sample.discard)(peer)
+        if type(record) is not Neighbour:
+            return
+        if was.linked != now.linked:
+            if now.linked:
+                self.links[peer] = record
+            else:
+                del self.links[peer]
+        if was.live != now.live:
+            if now.live:
+                self._live[peer] = record
+                insort(self._ages, record.age)
+            else:
+                del self._live[peer]
+                del self._ages[bisect_left(self._ages, record.age)]
+            self._count_base(record.base, 1 if now.live else -1)
+
+    def _count_base(self, base: bytes, by: int) -> None:
+        count = self.bases.get(base, 0) + by
+        if count:
+            self.bases[base] = count
+        else:
+            del self.bases[base]

@@ -25,14 +25,16 @@ from gossipfl.model.schema import MAX_COORDINATE, Schema, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.contacts import Contacts
 from gossipfl.protocol.joining import ASKED, ENOUGH, PATIENCE, REBASE_GAP, ROUNDS, Joining, is_behind
-from gossipfl.protocol.neighbourhood import MAX_STRIKES, Neighbour, Neighbourhood
+from gossipfl.protocol.neighbour import Link, Neighbour
+from gossipfl.protocol.neighbourhood import Neighbourhood
 from gossipfl.protocol.pace import Pace
 from gossipfl.protocol.settings import Settings
 from gossipfl.protocol.wanted import Wanted
 from gossipfl.wire import messages as msg
 from gossipfl_topology.live import Topology, named
-from gossipfl_topology.live.sample import SIZE
 
+MAX_STRIKES = 10
+"""Refused frames before the link is cut; an accepted update wins one back."""
 PUBLISH, JOIN = "publish", "join"
 """Timers beside Redial ones, which are ("redial", peer)."""
 GIVE_AGAIN = 2.0
@@ -138,31 +140,28 @@ class Peer:
     def _dial(self, peer: str) -> None:
         """Dial `peer` if it is one to have a link with."""
         if self.neighbourhood.wants_link(peer) and self.contacts.wants(peer):
-            neighbour = self.neighbourhood.known[peer]
-            neighbour.dialling = True
-            self._emit(ev.Dial(peer, neighbour.reachable))
+            self.neighbourhood.set_link(peer, Link.DIALLING)
+            self._emit(ev.Dial(peer, self.neighbourhood.known[peer].reachable))
 
     def _keep_contacts(self, now: float) -> None:
         """Dial contacts that there is no link to, and let go of others if there are too many."""
         self.contacts.renew(self._epoch(now))
-        for peer in sorted(self.contacts.chosen):
+        for peer in self.contacts.missing():
             self._dial(peer)
-        if self.neighbourhood.engaged() < SIZE:
-            for peer in sorted(self.neighbourhood.known):
-                self._dial(peer)
         for peer in self.contacts.spare(self._rng):
             self._emit(ev.Disconnect(peer, "there are links enough"))
 
     def _dial_later(self, peer: str) -> None:
         delay = self.neighbourhood.redial_delay(peer, self._rng)
-        if (neighbour := self.neighbourhood.known.get(peer)) is not None:
-            neighbour.dialling, neighbour.waiting = False, delay is not None
         if delay is not None:
+            self.neighbourhood.set_link(peer, Link.WAITING)
             self._emit(ev.SetTimer(("redial", peer), delay))
+        else:
+            self.neighbourhood.stop_dialling(peer)
 
     def _connected(self, peer: str, now: float) -> None:
+        self.neighbourhood.set_link(peer, Link.UP)
         neighbour = self.neighbourhood.meet(peer)
-        neighbour.connected, neighbour.dialling, neighbour.waiting = True, False, False
         self._greet(peer, neighbour)
         if neighbour.greeted:
             self._linked(peer, now)
@@ -184,15 +183,14 @@ class Peer:
 
     def _greet_the_silent(self) -> None:
         """Say Hello again where none came back: on a lossy link either may have been lost."""
-        for peer, neighbour in self.neighbourhood.known.items():
-            if neighbour.connected and not neighbour.greeted:
-                self._greet(peer, neighbour)
+        for peer in self.neighbourhood.silent():
+            self._greet(peer, self.neighbourhood.links[peer])
 
     def _disconnected(self, peer: str, now: float) -> None:
-        neighbour = self.neighbourhood.known.get(peer)
-        if neighbour is None:
+        if peer not in self.neighbourhood.known:
             return
-        neighbour.connected = neighbour.greeted = False
+        self.neighbourhood.set_greeted(peer, greeted=False)
+        self.neighbourhood.set_link(peer, Link.NONE)
         self._dial_later(peer)
         if self.joining is not None:
             self._try_to_join(now, hurry=False)
@@ -224,8 +222,8 @@ class Peer:
                 case msg.Snapshot() as snapshot:
                     self._on_snapshot(peer, snapshot, now)
                 case msg.Goodbye():
-                    neighbour.greeted = False
-                    neighbour.addresses = ()
+                    self.neighbourhood.set_greeted(peer, greeted=False)
+                    self.neighbourhood.locate(peer, ())
                 case unknown:
                     assert_never(unknown)
         except RemoteError as error:
@@ -236,26 +234,27 @@ class Peer:
         self._emit(ev.Refused(peer, reason))
         if neighbour.strikes >= MAX_STRIKES:
             neighbour.strikes = 0
-            neighbour.addresses = ()  # not redialled; it may come back by itself
+            self.neighbourhood.locate(peer, ())  # not redialled; it may come back by itself
             self._emit(ev.Disconnect(peer, f"refused too often, last: {reason}"))
 
     def _on_hello(self, peer: str, neighbour: Neighbour, hello: msg.Hello, now: float) -> None:
         if hello.mesh != self.settings.mesh or hello.schema != self._fingerprint:
             theirs = f"mesh {hello.mesh!r}" if hello.mesh != self.settings.mesh else "a model of another schema"
-            neighbour.addresses, neighbour.spoke, neighbour.greeted = (), False, False
+            neighbour.spoke = False
+            self.neighbourhood.set_greeted(peer, greeted=False)
+            self.neighbourhood.locate(peer, ())
             self._emit(ev.Disconnect(peer, f"it belongs to {theirs}"))
             raise RemoteError(f"it belongs to {theirs}")
         first = not neighbour.greeted
         if not hello.heard and not first:
             self._greet(peer, neighbour)
-        neighbour.greeted = True
         neighbour.spoke = True
         neighbour.failed_dials = 0
-        neighbour.addresses = hello.addresses or neighbour.addresses
-        neighbour.role = hello.role
+        self.neighbourhood.set_greeted(peer, greeted=True)
+        self.neighbourhood.locate(peer, hello.addresses or neighbour.addresses)
+        self.neighbourhood.set_role(peer, hello.role)
         if (hello.incarnation, hello.seq) >= (neighbour.incarnation, neighbour.seq):
-            neighbour.incarnation, neighbour.seq = hello.incarnation, hello.seq
-            neighbour.age, neighbour.base = hello.age, hello.base
+            self.neighbourhood.set_version(neighbour, hello.incarnation, hello.seq, hello.age, hello.base)
         if first and neighbour.connected:
             self._linked(peer, now)
 
@@ -269,7 +268,7 @@ class Peer:
         if self.joining is not None:
             return
         if update.base not in self.bases:
-            neighbour.base = update.base
+            self.neighbourhood.set_base(neighbour, update.base)
             self._need_base(peer, update.base, now)
             return
         difference, norm = self.replica.difference(self._decode(update.base, update.payload))
@@ -282,8 +281,7 @@ class Peer:
         weight = alpha(update.rate, self._rate()) * self._staleness.weight(tau)
         clip = min(1.0, self.replica.radius() / norm) if norm > 0 else 1.0
 
-        neighbour.incarnation, neighbour.seq, neighbour.age = update.incarnation, update.seq, update.age
-        neighbour.base = update.base
+        self.neighbourhood.set_version(neighbour, update.incarnation, update.seq, update.age, update.base)
         neighbour.strikes = max(0, neighbour.strikes - 1)
         weight = clip * neighbour.spend(weight, now, self.pace.period)
         if weight > 0:
@@ -330,12 +328,11 @@ class Peer:
 
     def _agree_on_base(self, now: float) -> None:
         """Publish against the base that most peers use, so that a mesh whose parts began apart comes to share one."""
-        live = self.neighbourhood.live()
-        common, _ = self.wanted.common(self.bases.own, live)
+        common, _ = self.wanted.common(self.bases.own)
         if common in self.bases:
             self.bases.adopt(common)
         else:
-            self._need_base(self.wanted.holder(common, live), common, now)
+            self._need_base(self.wanted.holder(common), common, now)
 
     def _snapshot(self) -> msg.Snapshot:
         return msg.Snapshot(self._fingerprint, self.bases.own, self.replica.age, self._payload(self.replica.served.x))
@@ -366,22 +363,21 @@ class Peer:
 
     def _try_to_join(self, now: float, *, hurry: bool) -> None:
         """Decide with what is known; with `hurry`, the time for waiting is over."""
-        joining, live = self.joining, self.neighbourhood.live()
+        joining = self.joining
         assert joining is not None
         if joining.asked:
-            if joining.complete(set(live)):
+            if joining.complete(set(self.neighbourhood.live())):
                 self._rebase(joining, now)
             elif hurry:
                 self._ask_for_snapshots(joining, now)
         elif not is_behind(self.replica.age, self.pace.progress, self.neighbourhood):
-            self._start_cold(joining, live, now, hurry=hurry)
+            self._start_cold(joining, now, hurry=hurry)
         elif hurry or len(self._ahead()) >= ENOUGH:
             self._ask_for_snapshots(joining, now)
 
     def _ahead(self) -> list[str]:
         """Live peers with a model ahead of ours. The others may be joining as well, and then don't answer."""
-        known = self.neighbourhood.known
-        return [peer for peer in self.neighbourhood.live() if known[peer].age > self.replica.age]
+        return self.neighbourhood.ahead_of(self.replica.age)
 
     def _ask_for_snapshots(self, joining: Joining, now: float) -> None:
         ahead = self._ahead()
@@ -408,14 +404,14 @@ class Peer:
         self.replica.rebase(vectors, joining.median_age())
         self._begin(tuple(joining.snapshots), now)
 
-    def _start_cold(self, joining: Joining, live: list[str], now: float, *, hurry: bool) -> None:
+    def _start_cold(self, joining: Joining, now: float, *, hurry: bool) -> None:
         """Begin with those that begin with us, and from one vector: the base that most have."""
-        common, agreed = self.wanted.common(self.bases.own, live)
+        common, agreed = self.wanted.common(self.bases.own)
         if hurry and common not in self.bases and joining.rounds < ROUNDS:
             joining.rounds += 1
-            self._need_base(self.wanted.holder(common, live), common, now)
+            self._need_base(self.wanted.holder(common), common, now)
             self._emit(ev.SetTimer(JOIN, PATIENCE))
-        elif hurry or (agreed and len(live) >= ENOUGH):
+        elif hurry or (agreed and len(self.neighbourhood.live()) >= ENOUGH):
             if common in self.bases and self.replica.age == 0:
                 self.bases.adopt(common)
                 self.replica.restart(self.bases[common])
@@ -464,9 +460,8 @@ class Peer:
                     self._greet_the_silent()
                     self._try_to_join(now, hurry=True)
             case ("redial", str(peer)):
-                if (neighbour := self.neighbourhood.known.get(peer)) is not None:
-                    neighbour.dialling = neighbour.waiting = False
-                    self._dial(peer)
+                self.neighbourhood.stop_dialling(peer)
+                self._dial(peer)
             case _:
                 raise LocalError(f"timer {timer!r} was not handed out by this peer")
 

@@ -7,6 +7,7 @@ Holds names and times, no vectors; sends nothing itself.
 from __future__ import annotations
 
 from gossipfl.errors import RemoteError
+from gossipfl.protocol.neighbour import NEVER
 from gossipfl.protocol.neighbourhood import Neighbourhood
 
 ASK_AGAIN = 5.0
@@ -27,8 +28,8 @@ class Wanted:
 
     def ask(self, peer: str, base: bytes, now: float) -> bool:
         """May `peer` be asked for `base` now? If so, it counts as asked."""
-        neighbour = self._neighbourhood.known[peer]
-        if now - neighbour.needed_base_at < ASK_AGAIN or now - self.asked.get(base, float("-inf")) < ASK_ANOTHER:
+        neighbour = self._neighbourhood.meet(peer)
+        if now - neighbour.needed_base_at < ASK_AGAIN or now - self.asked.get(base, NEVER) < ASK_ANOTHER:
             return False
         neighbour.needed_base_at = now
         self.asked.pop(base, None)
@@ -46,12 +47,14 @@ class Wanted:
         """`base` is here."""
         del self.asked[base]
 
-    def common(self, own: bytes, live: list[str]) -> tuple[bytes, bool]:
+    def common(self, own: bytes) -> tuple[bytes, bool]:
         """The base that most publish against, the smallest name among equals, and whether all do; `own` is ours."""
-        names = [own, *(self._neighbourhood.known[peer].base for peer in live)]
-        return min(names, key=lambda name: (-names.count(name), name)), len(set(names)) == 1
+        counts = self._neighbourhood.bases
+        if not counts or (len(counts) == 1 and own in counts):
+            return own, True
+        return min({*counts, own}, key=lambda name: (-counts.get(name, 0) - (name == own), name)), False
 
-    def holder(self, base: bytes, live: list[str]) -> str:
-        """The one of `live` that publishes against `base` whom nothing was asked of for longest."""
-        known = self._neighbourhood.known
-        return min((peer for peer in live if known[peer].base == base), key=lambda peer: known[peer].needed_base_at)
+    def holder(self, base: bytes) -> str:
+        """The live peer that publishes against `base` whom nothing was asked of for longest."""
+        users = self._neighbourhood.users(base)
+        return min(users, key=lambda peer: users[peer].needed_base_at)

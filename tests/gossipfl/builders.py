@@ -13,7 +13,7 @@ from gossipfl.codec import int8
 from gossipfl.model.bases import name_of
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
-from gossipfl.protocol.neighbourhood import Neighbour
+from gossipfl.protocol.neighbour import Neighbour
 from gossipfl.protocol.peer import JOIN, Peer
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
@@ -150,7 +150,11 @@ def state(peer: Peer) -> dict[str, Any]:
         "training": (peer._training, peer._trainings), "pace": (peer.pace.progress, peer.pace.period),
         "published": (peer.pace._at, peer.pace._age),
         "neighbours": {
-            name: {slot: getattr(one, slot) for slot in Neighbour.__slots__ if slot != "strikes"}
+            name: {
+                field: getattr(one if isinstance(one, Neighbour) else Neighbour(one), field)
+                for field in Neighbour.__struct_fields__
+                if field != "strikes"
+            }
             for name, one in peer.neighbourhood.known.items()
         },
         "joining": None

@@ -11,7 +11,7 @@ from typing import Any
 
 import gossipfl_topology
 
-OF_AN_INTERFACE = {"name", "neighbours", "chance"}
+OF_AN_INTERFACE = {"name", "neighbours", "chance", "drawer"}
 """Told about once, in live.topology.Topology."""
 
 

@@ -6,24 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.protocol.neighbourhood import (
-    FORGET_AFTER,
-    MAX_KNOWN,
-    MAX_SEQ_JUMP,
-    REDIAL_FIRST,
-    REDIAL_LAST,
-    Neighbour,
-    Neighbourhood,
-)
+from gossipfl.protocol.neighbour import MAX_SEQ_JUMP, Link, Neighbour
+from gossipfl.protocol.neighbourhood import FORGET_AFTER, MAX_KNOWN, REDIAL_FIRST, REDIAL_LAST, Neighbourhood
 from gossipfl.wire.messages import MAX_ADDRESSES, MAX_PEERS
 
 RNG = random.Random(0)
 
 
 def greeted(hood: Neighbourhood, peer: str) -> Neighbour:
+    hood.set_link(peer, Link.UP)
+    hood.set_greeted(peer, greeted=True)
+    hood.locate(peer, (f"at {peer}",))
     neighbour = hood.meet(peer)
-    neighbour.connected = neighbour.greeted = neighbour.spoke = True
-    neighbour.addresses = (f"at {peer}",)
+    neighbour.spoke = True
     return neighbour
 
 
@@ -89,9 +84,9 @@ def test_addresses_are_bounded() -> None:
 def test_configured_addresses_are_dialled_first_and_outlive_what_the_peer_says() -> None:
     hood = Neighbourhood("me")
     hood.configure("a", ("x", "y"))
-    hood.known["a"].addresses = ("z", "x")
+    hood.locate("a", ("z", "x"))
     assert hood.known["a"].reachable == ("x", "y", "z")
-    hood.known["a"].addresses = ()
+    hood.locate("a", ())
     assert hood.wants_link("a")
     assert hood.redial_delay("a", RNG) is not None
 
@@ -107,7 +102,8 @@ def test_only_the_live_are_introduced_and_not_to_themselves() -> None:
     for peer in "abc":
         greeted(hood, peer)
     hood.meet("silent")
-    greeted(hood, "nowhere").addresses = ()
+    greeted(hood, "nowhere")
+    hood.locate("nowhere", ())
     assert {known.peer for known in hood.introduce("a", RNG)} == {"b", "c"}
     assert {known.peer for known in hood.introduce("silent", RNG)} == {"a", "b", "c"}
 
@@ -124,16 +120,18 @@ def test_a_link_is_wanted_with_whom_there_is_none_nor_a_dial_under_way() -> None
     assert not hood.wants_link("nobody")
     hood.hear_of("p", ("x",))
     assert hood.wants_link("p")
-    hood.known["p"].dialling = True
-    assert not hood.wants_link("p")
-    hood.known["p"].dialling, hood.known["p"].connected = False, True
-    assert not hood.wants_link("p")
-    assert hood.links() == ["p"]
+    for link in (Link.WAITING, Link.DIALLING, Link.UP):
+        hood.set_link("p", link)
+        assert not hood.wants_link("p")
+    assert list(hood.links) == ["p"]
+    hood.set_link("p", Link.NONE)
+    assert hood.wants_link("p")
 
 
 def test_redials_come_ever_later_up_to_a_limit() -> None:
     hood = Neighbourhood("me")
-    greeted(hood, "a").connected = False
+    greeted(hood, "a")
+    hood.set_link("a", Link.NONE)
     for attempt in range(40):
         delay = hood.redial_delay("a", RNG)
         assert delay is not None
@@ -148,7 +146,7 @@ def test_hearsay_is_forgotten_after_enough_dials_and_nobody_else(kind: str) -> N
         hood.configure("a", ("x",))
     else:
         hood.hear_of("a", ("x",))
-        hood.known["a"].spoke = kind == "spoke"
+        hood.meet("a").spoke = kind == "spoke"
     delays = [hood.redial_delay("a", RNG) for _ in range(FORGET_AFTER + 1)]
     assert None not in delays[:-1]
     assert (delays[-1] is None) == (kind == "hearsay")
@@ -159,7 +157,7 @@ def test_who_is_linked_is_not_redialled() -> None:
     hood = Neighbourhood("me")
     greeted(hood, "a")
     assert hood.redial_delay("a", RNG) is None
-    assert hood.known["a"].failed_dials == 0
+    assert hood.meet("a").failed_dials == 0
 
 
 def test_without_an_address_nobody_is_redialled() -> None:

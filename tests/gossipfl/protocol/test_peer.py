@@ -12,8 +12,9 @@ from gossipfl.model.bases import MAX_HELD, name_of
 from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import PATIENCE
-from gossipfl.protocol.neighbourhood import FORGET_AFTER, MAX_ALLOWANCE, MAX_STRIKES
-from gossipfl.protocol.peer import GIVE_AGAIN, INTRODUCE_EVERY, JOIN, PUBLISH, Peer
+from gossipfl.protocol.neighbour import MAX_ALLOWANCE
+from gossipfl.protocol.neighbourhood import FORGET_AFTER
+from gossipfl.protocol.peer import GIVE_AGAIN, INTRODUCE_EVERY, JOIN, MAX_STRIKES, PUBLISH, Peer
 from gossipfl.protocol.settings import Settings
 from gossipfl.protocol.wanted import ASK_AGAIN
 from gossipfl.wire import messages as msg

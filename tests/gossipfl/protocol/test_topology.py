@@ -265,7 +265,7 @@ def test_of_a_hundred_at_most_as_many_are_dialled_as_links_are_kept_with() -> No
     """However many are heard of at once: a dial that is under way will be a link."""
     peer = a_learning_peer()
     meet(peer, "a")
-    assert len(dialled(hear_of(peer, HUNDRED))) + len(peer.neighbourhood.links()) <= SIZE
+    assert len(dialled(hear_of(peer, HUNDRED))) + len(peer.neighbourhood.links) <= SIZE
 
 
 def test_with_links_enough_only_contacts_are_dialled_and_all_of_them() -> None:
@@ -291,7 +291,7 @@ def test_links_beyond_the_most_are_shed_but_never_one_with_a_contact() -> None:
     assert not contacts & set(shed)
     for name in shed:
         peer.handle(ev.Disconnected(name), at(4))
-    assert len(peer.neighbourhood.links()) == MAX_LINKS
+    assert len(peer.neighbourhood.links) == MAX_LINKS
     assert not cut(tick(peer, 5))
 
 

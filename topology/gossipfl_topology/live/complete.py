@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
-from gossipfl_topology.live.topology import View
+from gossipfl_topology.live.topology import Still, View
 
 
 @dataclass(frozen=True)
-class Complete:
+class Complete(Still):
     """Everybody with everybody.
 
     >>> Complete().neighbours("b", {"a": "", "b": "", "c": ""}, epoch=0)
     ('a', 'c')
     """
-
-    fresh: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -26,7 +23,3 @@ class Complete:
     def neighbours(self, me: str, view: View, epoch: int) -> tuple[str, ...]:  # noqa: ARG002 - it stays as it is
         """All live ids but `me`, ascending."""
         return tuple(sorted(node for node in view if node != me))
-
-    def chance(self, others: int) -> float:  # noqa: ARG002
-        """Every publish goes to all."""
-        return 1.0

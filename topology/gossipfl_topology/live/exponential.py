@@ -10,21 +10,18 @@ distance in ranks would change for everybody with each node that comes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from gossipfl_topology.live.rings import beside
-from gossipfl_topology.live.topology import DICE, View, position
+from gossipfl_topology.live.topology import DICE, Still, View, position
 
 
 @dataclass(frozen=True)
-class Exponential:
+class Exponential(Still):
     """Fixed neighbours about 1, 2, 4, 8 … places away on a ring of hashed ids, about 2·log₂ n in all.
 
     >>> Exponential().neighbours("a", {"a": "", "b": ""}, epoch=0)
     ('b',)
     """
-
-    fresh: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -42,7 +39,3 @@ class Exponential:
             ring = [node for node in ring if (position(node, DICE) ^ bits) >> level & 1 == 0]
             level += 1
         return tuple(chosen)
-
-    def chance(self, others: int) -> float:  # noqa: ARG002
-        """Every publish goes to all neighbours."""
-        return 1.0

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Self
 
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.graph import Graph
-from gossipfl_topology.live.topology import View
+from gossipfl_topology.live.topology import Still, View
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Still):
     """Each node's neighbours, by id.
 
     Attributes:
@@ -23,7 +23,6 @@ class Fixed:
     ('c',)
     """
 
-    fresh: ClassVar[bool] = False
     name: str
     adjacency: Mapping[str, tuple[str, ...]]
 
@@ -49,7 +48,3 @@ class Fixed:
     def neighbours(self, me: str, view: View, epoch: int) -> tuple[str, ...]:  # noqa: ARG002 - it stays as it is
         """The neighbours of `me` that are alive."""
         return tuple(node for node in self.adjacency.get(me, ()) if node in view)
-
-    def chance(self, others: int) -> float:  # noqa: ARG002
-        """Every publish goes to all neighbours."""
-        return 1.0

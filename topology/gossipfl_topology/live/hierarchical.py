@@ -8,10 +8,9 @@ sensors move. The highest level is a regular graph, so there is no single node t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from gossipfl_topology.live.rings import Regular
-from gossipfl_topology.live.topology import DICE, MASK, View, position
+from gossipfl_topology.live.topology import DICE, MASK, Still, View, position
 
 ROLES = ("sensor", "gateway", "district")
 """From the lowest level to the highest. A node without a role counts as a sensor."""
@@ -21,14 +20,12 @@ SPREAD = 0x9E3779B97F4A7C15
 
 
 @dataclass(frozen=True)
-class Hierarchical:
+class Hierarchical(Still):
     """Sensors with their gateway, gateways with their district, districts among themselves, by `gossip.role`.
 
     >>> Hierarchical().neighbours("s", {"s": "sensor", "t": "sensor", "g": "gateway"}, epoch=0)
     ('g',)
     """
-
-    fresh: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -51,10 +48,6 @@ class Hierarchical:
             mine = levels[occupied[here]]
             chosen += [node for node in levels[occupied[here - 1]] if _parent(node, mine) == me]
         return tuple(chosen)
-
-    def chance(self, others: int) -> float:  # noqa: ARG002
-        """Every publish goes to all neighbours."""
-        return 1.0
 
 
 def _level(role: str) -> int:

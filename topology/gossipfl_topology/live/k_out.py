@@ -9,9 +9,11 @@ in EL-Local (de Vos et al., NeurIPS 2023), with random in-degrees.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from heapq import nsmallest
 from typing import ClassVar
+
+import numpy as np
 
 from gossipfl_topology.live.topology import DICE, MASK, View, position
 from gossipfl_topology.parameters import check
@@ -41,9 +43,19 @@ class KOut:
 
     def neighbours(self, me: str, view: View, epoch: int) -> tuple[str, ...]:
         """The k live ids that follow `me` on the circle of this epoch."""
-        factor, here = position(str(epoch), DICE) | 1, position(me)
-        others = (node for node in view if node != me)
-        return tuple(nsmallest(self.k, others, key=lambda node: ((position(node) - here) * factor & MASK, node)))
+        return self.drawer(me, view)(epoch)
+
+    def drawer(self, me: str, view: View) -> Callable[[int], tuple[str, ...]]:
+        """See Topology."""
+        others = sorted(node for node in view if node != me)
+        here = position(me)
+        ahead = np.array([position(node) - here & MASK for node in others], dtype=np.uint64)
+
+        def draw(epoch: int) -> tuple[str, ...]:
+            places = ahead * np.uint64(position(str(epoch), DICE) | 1)  # modulo 2⁶⁴
+            return tuple(others[i] for i in places.argsort(kind="stable")[: self.k].tolist())
+
+        return draw
 
     def chance(self, others: int) -> float:
         """A publish goes to k of the others.

@@ -9,14 +9,13 @@ node that comes or goes moves three edges per ring.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
-from gossipfl_topology.live.topology import MASK, View, position
+from gossipfl_topology.live.topology import MASK, Still, View, position
 from gossipfl_topology.parameters import check
 
 
 @dataclass(frozen=True, kw_only=True)
-class Regular:
+class Regular(Still):
     """k fixed neighbours at random: the two beside one on each of k/2 rings of hashed ids; fewer where rings agree.
 
     Attributes:
@@ -26,7 +25,6 @@ class Regular:
     ['b', 'c']
     """
 
-    fresh: ClassVar[bool] = False
     k: int = 4
 
     def __post_init__(self) -> None:
@@ -43,10 +41,6 @@ class Regular:
         others = [node for node in view if node != me]
         chosen = [node for ring in range(self.k // 2) for node in beside(me, others, ring)]
         return tuple(dict.fromkeys(chosen))
-
-    def chance(self, others: int) -> float:  # noqa: ARG002
-        """Every publish goes to all neighbours."""
-        return 1.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,10 @@ sampling, Jelasity et al., "Gossip-based peer sampling", 2007.)
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from gossipfl_topology.live.rings import beside
+from gossipfl_topology.live.topology import MASK, position
 
 SIZE = 32
 """Links: each costs about 60 kB and a keep-alive. Meshes of up to 33 nodes are linked completely."""
@@ -35,9 +36,102 @@ def sample(me: str, known: Collection[str], epoch: int, size: int = SIZE) -> fro
     if len(others) <= size:
         return frozenset(others)
     rings = size // 2
-    return frozenset(
-        node
-        for ring in range(rings)
-        # Another circle for each ring and each time that it is shuffled, and none that a topology uses.
-        for node in beside(me, others, (2 << 32) + (epoch // TURN + ring) // rings * rings + ring)
-    )
+    return frozenset(node for ring in range(rings) for node in beside(me, others, circle(ring, epoch, rings)))
+
+
+def circle(ring: int, epoch: int, rings: int) -> int:
+    """The number of the circle that is ring number `ring` in this epoch.
+
+    Another one for each ring and each time that it is shuffled, and none that a topology uses.
+
+    >>> circle(0, 0, 16) == circle(0, 15 * TURN, 16) != circle(0, 16 * TURN, 16)
+    True
+    """
+    return (2 << 32) + (epoch // TURN + ring) // rings * rings + ring
+
+
+class Sample:
+    """The sample of `me`, kept up to date while peers come and go: `sample` at the cost of what changed.
+
+    Args:
+        me: the caller's id.
+        size: at most so many, even.
+
+    """
+
+    def __init__(self, me: str, size: int = SIZE) -> None:
+        self._me, self._size = me, size
+        self._count = 0
+        self._turn = -1
+        self._rings: list[_Ring | None] = []
+
+    def add(self, node: str) -> None:
+        """`node`, which is not `me`, may be chosen from now on; it could not be before.
+
+        >>> kept = Sample("a")
+        >>> kept.add("b")
+        >>> kept.of(0, lambda: ["b"])
+        frozenset({'b'})
+        """
+        self._count += 1
+        for ring in self._rings:
+            if ring is not None:
+                ring.add(node)
+
+    def discard(self, node: str) -> None:
+        """`node` may not be chosen any longer.
+
+        >>> kept = Sample("a")
+        >>> kept.add("b")
+        >>> kept.discard("b")
+        >>> kept.of(0, lambda: [])
+        frozenset()
+        """
+        self._count -= 1
+        for i, ring in enumerate(self._rings):
+            if ring is not None and ring.has(node):
+                self._rings[i], self._turn = None, -1
+
+    def of(self, epoch: int, candidates: Callable[[], Collection[str]]) -> frozenset[str]:
+        """The sample in this epoch. `candidates` gives all who were added and not discarded.
+
+        >>> known = [f"p{i}" for i in range(99)]
+        >>> kept = Sample("a")
+        >>> for node in known:
+        ...     kept.add(node)
+        >>> kept.of(7, lambda: known) == sample("a", known, 7)
+        True
+        """
+        if self._count <= self._size:
+            self._rings = []
+            return frozenset(candidates())
+        if not self._rings or self._turn != epoch // TURN:
+            self._turn = epoch // TURN
+            rings, others = self._size // 2, candidates()
+            old = self._rings or [None] * rings
+            self._rings = [
+                ring if ring is not None and ring.circle == number else _Ring(self._me, number, others)
+                for ring, number in zip(old, (circle(i, epoch, rings) for i in range(rings)), strict=True)
+            ]
+        return frozenset([node for ring in self._rings if ring is not None for node in (ring.after[1], ring.before[1])])
+
+
+class _Ring:
+    """The two beside `me` on a circle, each with how far ahead of `me` it stands."""
+
+    __slots__ = ("_here", "after", "before", "circle")
+
+    def __init__(self, me: str, number: int, others: Collection[str]) -> None:
+        self.circle, self._here = number, position(me, number)
+        ahead = [(position(node, number) - self._here & MASK, node) for node in others]
+        self.after, self.before = min(ahead), max(ahead)
+
+    def add(self, node: str) -> None:
+        one = (position(node, self.circle) - self._here & MASK, node)
+        if one < self.after:
+            self.after = one
+        elif one > self.before:
+            self.before = one
+
+    def has(self, node: str) -> bool:
+        return node in (self.after[1], self.before[1])

@@ -6,7 +6,8 @@ et al. 2001): a node that comes or goes changes its surroundings only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from typing import ClassVar, Protocol, TypeAlias
@@ -38,8 +39,30 @@ class Topology(Protocol):
                 between nodes, only the evenness of `k-out` suffers.
         """
 
+    def drawer(self, me: str, view: View) -> Callable[[int], tuple[str, ...]]:
+        """`neighbours` of an epoch, for a view that stays as it is: what does not depend on the epoch is done once."""
+
     def chance(self, others: int) -> float:
         """The probability that a publish goes to a given one of the neighbours, with `others` live peers."""
+
+
+class Still(ABC):
+    """What those topologies have in common whose neighbours stay the same."""
+
+    fresh: ClassVar[bool] = False
+
+    @abstractmethod
+    def neighbours(self, me: str, view: View, epoch: int) -> tuple[str, ...]:
+        """See Topology."""
+
+    def drawer(self, me: str, view: View) -> Callable[[int], tuple[str, ...]]:
+        """See Topology."""
+        always = self.neighbours(me, view, 0)
+        return lambda _epoch: always
+
+    def chance(self, others: int) -> float:  # noqa: ARG002
+        """Every publish goes to all neighbours."""
+        return 1.0
 
 
 @lru_cache(maxsize=1 << 16)
