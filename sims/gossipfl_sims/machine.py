@@ -20,9 +20,9 @@ class Machine:
     """Device number `index`, which calls itself `name`."""
 
     __slots__ = (
-        "asleep_until", "bytes_sent", "frames_sent", "identity", "incarnation", "index", "lie", "life", "links",
-        "merges", "name", "offset", "peer", "queued", "rate", "role", "seconds_per_step", "slowdown", "task", "timers",
-        "uplink_free_at",
+        "asleep_since", "asleep_until", "bytes_sent", "flushing", "frames_sent", "identity", "incarnation", "index",
+        "lie", "life", "links", "merges", "name", "offset", "outbox", "peer", "rate", "role", "seconds_per_step",
+        "sending", "slowdown", "task", "timers", "uplink",
     )  # fmt: skip
 
     def __init__(self, index: int, name: str, task: Task, seconds_per_step: float, role: str) -> None:
@@ -39,7 +39,7 @@ class Machine:
         self.life = 0
         """Starts so far, of whatever identity: what was on its way to an earlier life does not arrive."""
         self.timers: dict[Any, int] = {}
-        self.asleep_until = 0.0
+        self.asleep_since = self.asleep_until = 0.0
         """Until then nothing happens here: the process is stopped, or the device asleep."""
         self.slowdown = 1.0
         """By how much longer training takes than usual."""
@@ -47,16 +47,25 @@ class Machine:
         # clock
         self.offset, self.rate = 0.0, 1.0
         # network
-        self.links: set[str] = set()
-        self.uplink_free_at = 0.0
-        self.queued: dict[str, list[bytes]] = {}
-        """By receiver: the update that waits for the uplink, which a newer one replaces."""
+        self.links: dict[str, int] = {}
+        """By peer: the number of the link. The other end of a link that died may not have noticed yet."""
+        self.uplink = 0
+        """Counts the times that the line was hung up: what was being sent then is lost."""
+        self.sending = self.flushing = False
+        self.outbox: list[tuple[str, bytes, bool]] = []
+        """What waits for a slow uplink: to whom, what, and whether a newer one makes it obsolete."""
         self.bytes_sent = self.frames_sent = self.merges = 0
 
     @property
     def up(self) -> bool:
         """Does its process run? It may be asleep."""
         return self.peer is not None
+
+    def hang_up(self) -> None:
+        """Nothing of what waits or is under way will leave."""
+        self.uplink += 1
+        self.outbox.clear()
+        self.sending = self.flushing = False
 
     def clock(self, now: float) -> float:
         """What this device's clock shows, in seconds."""

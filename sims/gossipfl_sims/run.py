@@ -7,6 +7,7 @@ the healed one, and looks at the whole mesh every so often. One seed, one result
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO
@@ -63,7 +64,7 @@ class Run:
     @property
     def replay(self) -> str:
         """The line that runs this again."""
-        return f"gossipfl sim replay '{self.name} --seed {self.seed}'"
+        return f"gossipfl sim replay {shlex.quote(f'{self.name} --seed {self.seed}')}"
 
     def finish(self, progress: Progress | None = None) -> Result:
         """Let all time pass, and conclude. What the protocol raises is a bug of ours: it comes with the replay line."""

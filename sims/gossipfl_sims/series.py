@@ -119,7 +119,7 @@ class Series:
             (machine.index, index[other])
             for machine in machines
             for other in sorted(machine.links)
-            if machine.index < index[other]
+            if machine.index < index.get(other, -1)
         ]
         self.graphs.append(Graph(self._world.now, edges, part))
 

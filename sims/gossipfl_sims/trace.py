@@ -98,8 +98,15 @@ def compare(one: Path, other: Path) -> Divergence | None:
     for path in (one, other):
         if not path.is_file():
             raise LocalError(f"{path}: there is no such trace; gossipfl sim run … --trace FILE writes one")
-    with one.open(encoding="utf-8") as first, other.open(encoding="utf-8") as second:
+    with _opened(one) as first, _opened(other) as second:
         for number, (left, right) in enumerate(zip_longest(first, second, fillvalue="(the trace ends here)"), start=1):
             if left != right:
                 return Divergence(number, left.rstrip("\n"), right.rstrip("\n"))
     return None
+
+
+def _opened(path: Path) -> IO[str]:
+    try:
+        return path.open(encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise LocalError(f"{path}: can't be read: {error.strerror}") from error

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from heapq import heappop, heappush
+from math import inf
 from typing import IO, Protocol, TypeAlias, assert_never
 
 import msgspec
@@ -35,6 +37,8 @@ RESET = 0.05
 """Seconds until the others notice that a process died: its sockets close."""
 FAREWELL = 5.0
 """Mean latencies until the links of one who left on purpose close: its last frames arrive before."""
+FLUSH = 2.0
+"""Seconds that a process which stops waits until its queue has left."""
 UNREACHABLE, UNANSWERED = 1.0, 5.0
 """Seconds until a dial fails: where nobody listens, and where nothing comes back."""
 MOST_LINKS = MAX_LINKS + 32
@@ -97,7 +101,7 @@ class World:
         self._seeds = random.Random(int(self.draws.generator("peers").integers(2**63)))
         self._heap: list[tuple[float, int, Machine | None, int, ev.Event | Action]] = []
         self._count = 0
-        self._held: list[tuple[Machine, str, ev.Received]] = []
+        self._held: list[tuple[Machine, Machine, int, ev.Received]] = []
         self.trace = Trace(trace)
         width = max(3, len(str(n - 1)))
         made = [
@@ -121,9 +125,11 @@ class World:
     def start(self, name: str) -> None:
         """Boot a machine with what is on its disk: its identity and incarnation. It knows where the first ones are."""
         machine = self.machines[name]
+        assert not machine.up, f"{name} is up"
         machine.incarnation += 1
         machine.life += 1
         machine.asleep_until = 0.0
+        machine.hang_up()
         settings = self.settings
         machine.peer = Peer(
             name,
@@ -156,19 +162,31 @@ class World:
             self.machines[machine.name] = machine
 
     def stop(self, name: str) -> None:
-        """Let a machine leave on purpose."""
+        """Let a machine leave on purpose: it says goodbye, and what it has queued may still leave for a while."""
         machine = self.machines[name]
         self._happen(self._count, machine, ev.Stopping())
-        self._down(machine, FAREWELL * self.network.link.latency + RESET)
+        farewell = FAREWELL * self.network.link.latency + RESET
+        uplink, machine.flushing = machine.uplink, True
+
+        def flushed() -> None:
+            if machine.uplink == uplink:
+                machine.hang_up()
+
+        if machine.sending:
+            self.at(FLUSH, flushed)
+            farewell += FLUSH
+        self._down(machine, farewell)
 
     def freeze(self, name: str, seconds: float) -> None:
         """Nothing happens on a machine for so long, as after kill -STOP; then it goes on as if nothing had been."""
         machine = self.machines[name]
+        if machine.asleep_until <= self.now:
+            machine.asleep_since = self.now
         machine.asleep_until = max(machine.asleep_until, self.now + seconds)
-        life = machine.life
+        life, since = machine.life, machine.asleep_since
 
         def silent() -> None:
-            if machine.life == life and machine.asleep_until > self.now:
+            if machine.life == life and machine.asleep_since == since and machine.asleep_until > self.now:
                 for other in sorted(machine.links):
                     self._unlink(machine.name, other)
 
@@ -178,14 +196,15 @@ class World:
 
     def raise_wall(self, wall: Wall, *, hold: bool = False) -> None:
         """From now on nothing passes `wall`, or with `hold` waits there. Links across it end once they are silent."""
-        standing = self.network.dams if hold else self.network.walls
-        standing.append(wall)
+        network = self.network
+        (network.dams if hold else network.walls).append(wall)
 
         def silent() -> None:
-            if wall in standing:
+            if any(one is wall for one in network.dams + network.walls):
                 for machine in self._devices:
                     for name in sorted(machine.links):
-                        if wall.blocks(machine.index, self.machines[name].index):
+                        other = self.machines.get(name)  # None: gone, and noticed soon
+                        if other is not None and wall.blocks(machine.index, other.index):
                             self._unlink(machine.name, name)
 
         self.at(SILENCE, silent)
@@ -193,13 +212,13 @@ class World:
     def lower_wall(self, wall: Wall) -> None:
         """`wall` is gone, and what waited behind it goes on."""
         network = self.network
-        if wall in network.walls:
-            network.walls.remove(wall)
-        if wall in network.dams:
-            network.dams.remove(wall)
+        network.walls = [one for one in network.walls if one is not wall]
+        if any(one is wall for one in network.dams):
+            network.dams = [one for one in network.dams if one is not wall]
             held, self._held = self._held, []
-            for machine, receiver, received in held:
-                self._carry(machine, receiver, received)
+            for machine, receiver, life, received in held:
+                if receiver.life == life:
+                    self._carry(machine, receiver.name, received)
 
     # --- time
 
@@ -289,15 +308,22 @@ class World:
     # --- links and frames
 
     def _down(self, machine: Machine, noticed_after: float) -> None:
+        """The process is gone. What it has sent arrives; the other ends of its links notice after a while."""
         machine.peer = None
         machine.life += 1
         machine.timers.clear()
-        machine.queued.clear()
-        for name in sorted(machine.links):
-            other = self.machines[name]
-            other.links.discard(machine.name)
-            self._schedule(noticed_after, other, ev.Disconnected(machine.name))
+        if not machine.flushing:
+            machine.hang_up()
+        for name, number in machine.links.items():
+            if (other := self.machines.get(name)) is not None:
+                self.at(noticed_after, partial(self._notice, other, machine.name, number))
         machine.links.clear()
+
+    def _notice(self, machine: Machine, gone: str, number: int) -> None:
+        """The link with that number is dead, if `machine` still has it."""
+        if machine.links.get(gone) == number:
+            del machine.links[gone]
+            self._schedule(0.0, machine, ev.Disconnected(gone))
 
     def _dial(self, machine: Machine, name: str) -> None:
         other = self.machines.get(name)
@@ -305,57 +331,62 @@ class World:
             self._schedule(UNREACHABLE, machine, ev.DialFailed(name))
         elif name not in machine.links:
             both = ((machine, other), (other, machine))
-            blocked = any(
-                self.network.blocks(a.index, b.index) or self.network.holds(a.index, b.index) for a, b in both
-            )
-            if blocked or other.asleep_until > self.now:
+            if any(self.network.stops(a.index, b.index) for a, b in both) or other.asleep_until > self.now:
                 self._schedule(UNANSWERED, machine, ev.DialFailed(name))
                 return
+            if machine.name in other.links:  # with an earlier life of ours
+                self._notice(other, machine.name, other.links[machine.name])
+            self._count += 1
+            number = self._count
             for end, far in both:
-                end.links.add(far.name)
+                end.links[far.name] = number
                 self._schedule(2 * self.network.link.latency, end, ev.Connected(far.name))
 
     def _unlink(self, one: str, other: str) -> None:
         for end, far in ((one, other), (other, one)):
             machine = self.machines.get(end)
             if machine is not None and far in machine.links:
-                machine.links.discard(far)
+                del machine.links[far]
                 self._schedule(self.network.link.latency, machine, ev.Disconnected(far))
 
     def _send(self, machine: Machine, to: tuple[str, ...], body: bytes, *, supersedes: bool) -> None:
+        unlimited = self.network.link.bandwidth == inf
         for receiver in to:
             for told in (body,) if machine.lie is None else machine.lie(body, receiver):
-                machine.frames_sent += 1
-                machine.bytes_sent += len(told) + FRAME_LENGTH
-                if self.on_frame is not None:
-                    self.on_frame(machine.name, receiver, told)
-                if self.network.link.bandwidth == float("inf"):
-                    self._carry(machine, receiver, ev.Received(machine.name, told))
-                else:
-                    self._queue(machine, receiver, told, supersedes=supersedes)
+                if unlimited:
+                    self._leave(machine, receiver, told)
+                    continue
+                entry = (receiver, told, supersedes)
+                turn = next((i for i, one in enumerate(machine.outbox) if one[::2] == entry[::2] and supersedes), None)
+                if turn is None:
+                    machine.outbox.append(entry)
+                else:  # one that still waits is obsolete; its turn stays, or some would never get theirs
+                    machine.outbox[turn] = entry
+                if not machine.sending:
+                    self._send_next(machine, machine.uplink)
 
-    def _queue(self, machine: Machine, receiver: str, body: bytes, *, supersedes: bool) -> None:
-        """Send `body` as soon as the uplink is free; a newer update takes the place of one that still waits."""
-        if supersedes and receiver in machine.queued:
-            machine.queued[receiver][0] = body
+    def _send_next(self, machine: Machine, uplink: int) -> None:
+        """Send what waits longest, which takes a while, and then the next."""
+        if machine.uplink != uplink:
             return
-        waiting = [body]
-        if supersedes:
-            machine.queued[receiver] = waiting
-        begin = max(self.now, machine.uplink_free_at)
-        machine.uplink_free_at = begin + (len(body) + FRAME_LENGTH) / self.network.link.bandwidth
-        life = machine.life
+        machine.sending = bool(machine.outbox)
+        if machine.sending:
+            receiver, body, _ = machine.outbox.pop(0)
 
-        def begin_sending() -> None:
-            if machine.queued.get(receiver) is waiting:
-                del machine.queued[receiver]
+            def sent() -> None:
+                if machine.uplink == uplink:
+                    self._leave(machine, receiver, body)
+                    self._send_next(machine, uplink)
 
-        def sent() -> None:
-            if machine.life == life:
-                self._carry(machine, receiver, ev.Received(machine.name, waiting[0]))
+            self.at((len(body) + FRAME_LENGTH) / self.network.link.bandwidth, sent)
 
-        self.at(begin - self.now, begin_sending)
-        self.at(machine.uplink_free_at - self.now, sent)
+    def _leave(self, machine: Machine, receiver: str, body: bytes) -> None:
+        """`body` has left `machine`."""
+        machine.frames_sent += 1
+        machine.bytes_sent += len(body) + FRAME_LENGTH
+        if self.on_frame is not None:
+            self.on_frame(machine.name, receiver, body)
+        self._carry(machine, receiver, ev.Received(machine.name, body))
 
     def _carry(self, machine: Machine, receiver: str, received: ev.Received) -> None:
         other = self.machines.get(receiver)
@@ -364,7 +395,7 @@ class World:
         network = self.network
         if network.dams and network.holds(machine.index, other.index):
             network.faults["held frame"] += 1
-            self._held.append((machine, receiver, received))
+            self._held.append((machine, other, other.life, received))
             return
         for delay, body in network.arrivals(machine.index, other.index, received.body):
             event = received if body is received.body else ev.Received(received.peer, body)

@@ -13,7 +13,8 @@ from gossipfl.model.replica import Replica
 from gossipfl.model.schema import Vector
 from gossipfl.model.served import Served
 from gossipfl.protocol import peer as peer_module
-from gossipfl.protocol.neighbourhood import Neighbour, Neighbourhood
+from gossipfl.protocol.neighbour import Neighbour
+from gossipfl.protocol.neighbourhood import Neighbourhood
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
 from tests.sims.gate import gate
@@ -101,7 +102,9 @@ def lost_links_stay_lost(patch: pytest.MonkeyPatch) -> None:
     """Who did not answer once is never dialled again."""
     honest = Neighbourhood.wants_link
     patch.setattr(
-        Neighbourhood, "wants_link", lambda self, peer: honest(self, peer) and not self.known[peer].failed_dials
+        Neighbourhood,
+        "wants_link",
+        lambda self, peer: honest(self, peer) and not getattr(self.known[peer], "failed_dials", 0),
     )
 
 

@@ -44,6 +44,11 @@ def init(arguments: list[str]) -> int:
 def run(arguments: list[str]) -> int:
     """Run this device's daemon until it is stopped."""
     parser = options.parser("run", run.__doc__, keys=True)
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE", help="write all that this node's peer goes through to a new file, for"
+        " gossipfl sim replay. Private: it holds the model and every training delta, from which its reader can"
+        " reconstruct what this node learnt, and may infer data. It grows as long as the node runs.",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
     home = Home(given.home)
     if not home.key.exists():
@@ -68,7 +73,7 @@ def run(arguments: list[str]) -> int:
     gc.enable()
     logs.configure(loaded.config.log.level)
     try:
-        trio.run(daemon.run, home, loaded)
+        trio.run(daemon.run, home, loaded, given.record)
     except ExceptionGroup as group:
         # Nurseries wrap what ended them; the user's part of it is the message.
         local, rest = group.split(LocalError)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gossipfl.cli import Exit
 from gossipfl.errors import LocalError
-from gossipfl.output.pages import page, table
+from gossipfl.output.pages import drawing, page, paragraph, table
 from gossipfl.output.terminal import print_json, print_table, shown
 from gossipfl_nodes.commands import options
 from gossipfl_topology.errors import TopologyError
@@ -177,7 +177,7 @@ def _report(given: argparse.Namespace, subject: Subject) -> None:
         figure = draw_graph(title, subject.graph or union(subject), given.seed)
         about = "A drawing of every edge that occurs." if subject.graph is None else "The graph."
         cells = [(key.replace("_", " "), shown(value)) for key, value in found.items()]
-        _write(given, figure, lambda: page(title, "", figure, about, table(("", ""), cells)))
+        _write(given, figure, lambda: page(title, drawing(figure, about), table(("", ""), cells)))
     if given.json:
         print_json(found)
         return
@@ -222,7 +222,9 @@ def _compare(given: argparse.Namespace) -> None:
         figure = draw_comparison(rows)
         _write(
             given, figure,
-            lambda: page("Topologies compared", about, figure, "Cost of agreement", table(head, cells)),
+            lambda: page(
+                "Topologies compared", paragraph(about), drawing(figure, "Cost of agreement"), table(head, cells)
+            ),
         )  # fmt: skip
     if given.json:
         print_json({"seed": given.seed, "runs": given.runs, "topologies": [row.as_dict() for row in rows]})

@@ -6,11 +6,13 @@ core's Peer; the Peer's frames leave by the `network`, and those of others come 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -20,11 +22,13 @@ import trio
 from gossipfl.errors import LocalError
 from gossipfl.protocol.events import Event, Rewired, Stopping
 from gossipfl.protocol.peer import Peer
+from gossipfl.protocol.recording.records import Origin
 from gossipfl.wire.messages import max_body
 from gossipfl_nodes.daemon.config import Loaded
 from gossipfl_nodes.daemon.control import serve_control
 from gossipfl_nodes.daemon.driver import Driver
 from gossipfl_nodes.daemon.home import Home
+from gossipfl_nodes.daemon.recorder import Recorder
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.daemon.view import View
@@ -45,8 +49,13 @@ EVALUATE_SHARE = 0.1
 log = structlog.get_logger("daemon")
 
 
-async def run(home: Home, loaded: Loaded) -> None:
+async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
     """Run the daemon of `home` until it is stopped by a signal or by the control API.
+
+    Args:
+        home: the device's folder.
+        loaded: its configuration.
+        record: a new file for what the peer goes through; it lets its reader see what this node learns.
 
     Raises:
         LocalError: the home, key, configuration, task or network is not usable; the message says which and why.
@@ -60,7 +69,7 @@ async def run(home: Home, loaded: Loaded) -> None:
     stop = trio.Event()
     # Nothing waits in between: a reader holds its frame until the peer takes it, and its sender waits.
     outbox, inbox = trio.open_memory_channel[Event](0)
-    with home.lock():
+    with home.lock(), contextlib.ExitStack() as stack:
         incarnation = home.next_incarnation(int(time.time()))
         try:
             await training.start()
@@ -71,11 +80,13 @@ async def run(home: Home, loaded: Loaded) -> None:
             limit, listen = max_body(schema.shared_size), config.network.listen
             async with open_network(key, listen, outbox, limit, telemetry.refuse) as network, inbox:
                 topology = _topology(settings.topology, network.id)
-                peer = Peer(
-                    network.id, schema, initial, settings, random.Random(rng.getrandbits(128)),
-                    incarnation=incarnation, addresses=network.addresses, bootstrap=bootstrap, topology=topology,
+                origin = Origin(
+                    network.id, schema, initial, settings, rng.getrandbits(128), incarnation, network.addresses,
+                    bootstrap, topology,
                 )  # fmt: skip
-                driver = Driver(peer, network, training, telemetry)
+                peer = origin.peer()
+                recorder = stack.enter_context(Recorder(record, origin)) if record is not None else None
+                driver = Driver(peer, network, training, telemetry, recorder)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
 
                 async def rewire(text: str) -> str:

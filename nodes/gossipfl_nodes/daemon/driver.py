@@ -13,6 +13,7 @@ import trio
 
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import Peer
+from gossipfl_nodes.daemon.recorder import Recorder
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.network.network import Network
@@ -23,13 +24,16 @@ publish). It then runs in a thread, where numpy lets go of the interpreter."""
 
 
 class Driver:
-    """Runs one peer on a network, with a training process."""
+    """Runs one peer on a network, with a training process, and a recorder of all that the peer goes through."""
 
-    def __init__(self, peer: Peer, network: Network, training: Training, telemetry: Telemetry) -> None:
+    def __init__(
+        self, peer: Peer, network: Network, training: Training, telemetry: Telemetry, recorder: Recorder | None = None
+    ) -> None:
         self._peer = peer
         self._network = network
         self._training = training
         self._telemetry = telemetry
+        self._recorder = recorder
         self._epoch = time.time() - trio.current_time()
         """Added to trio's clock, which never runs back, it is the time of day at the start: see Peer.handle."""
         self._timers: dict[Any, trio.CancelScope] = {}
@@ -51,11 +55,19 @@ class Driver:
         async with self.steady:
             now = self._epoch + trio.current_time()
             if self._peer.replica.x.size >= BIG_MODEL:
-                effects = await trio.to_thread.run_sync(self._peer.handle, event, now)
+                effects = await trio.to_thread.run_sync(self._step, event, now)
             else:
-                effects = self._peer.handle(event, now)
+                effects = self._step(event, now)
         for effect in effects:
             self._perform(effect, nursery, outbox)
+
+    def _step(self, event: ev.Event, now: float) -> list[ev.Effect]:
+        if self._recorder is not None:
+            self._recorder.before(event, now)
+        effects = self._peer.handle(event, now)
+        if self._recorder is not None:
+            self._recorder.after(effects, self._peer)
+        return effects
 
     def _perform(self, effect: ev.Effect, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]) -> None:
         match effect:

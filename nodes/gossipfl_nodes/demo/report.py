@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gossipfl.errors import LocalError
 from gossipfl.output.files import write_durably
-from gossipfl.output.pages import page, table
+from gossipfl.output.pages import drawing, page, paragraph, table
 from gossipfl.output.terminal import number, size
 
 if TYPE_CHECKING:
@@ -25,11 +25,12 @@ def write(path: Path, result: dict[str, Any], curves: list[list[tuple[float, flo
     show = {"accuracy": number, "bytes_sent": size, "bytes_received": size}
     text = page(
         f"{len(result['nodes'])} nodes, {result['task']}, {result['topology']}",
-        f"Mean accuracy {number(result['mean_accuracy'])}, worst {number(result['worst_accuracy'])}; local only"
-        f" {number(result['local_only_accuracy'])}, central {number(result['central_accuracy'])}."
-        f" {result['seconds']:.0f} seconds, seed {result['seed']}.",
-        _figure(result, curves),
-        "Accuracy of each node's served model on the held-out data.",
+        paragraph(
+            f"Mean accuracy {number(result['mean_accuracy'])}, worst {number(result['worst_accuracy'])}; local only"
+            f" {number(result['local_only_accuracy'])}, central {number(result['central_accuracy'])}."
+            f" {result['seconds']:.0f} seconds, seed {result['seed']}."
+        ),
+        drawing(_figure(result, curves), "Accuracy of each node's served model on the held-out data."),
         table(
             [name.replace("_", " ") for name in COLUMNS],
             ([show.get(name, str)(node[name]) for name in COLUMNS] for node in result["nodes"]),

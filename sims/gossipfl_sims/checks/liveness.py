@@ -47,5 +47,6 @@ def components(machines: list[Machine]) -> list[set[str]]:
 
     graph = nx.Graph()
     graph.add_nodes_from(machine.name for machine in machines)
-    graph.add_edges_from((machine.name, other) for machine in machines for other in machine.links)
+    up = {machine.name for machine in machines}
+    graph.add_edges_from((machine.name, other) for machine in machines for other in machine.links if other in up)
     return list(nx.connected_components(graph))

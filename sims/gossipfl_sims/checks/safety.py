@@ -314,10 +314,14 @@ MARKED = (
 )  # fmt: skip
 
 
+RECORDED: dict[str, Any] = {"incarnation": 0, "seq": 0, "age": 0.0, "base": b"", "role": "", "greeted": False}
+"""What is known of a sender, and what it is at first."""
+
+
 def mark(peer: Peer, event: ev.Event) -> tuple[Any, ...]:
     """What a refused frame must leave as it is; see MARKED. What its sender is thought of may change."""
-    replica, joining = peer.replica, peer.joining
-    one = peer.neighbourhood.known.get(event.peer) if isinstance(event, ev.Received) else None
+    replica, joining, known = peer.replica, peer.joining, peer.neighbourhood.known
+    sender = known.get(event.peer) if isinstance(event, ev.Received) else None
     return (
         *(zlib.crc32(vector.data) for vector in (replica.x, replica.anchor, replica.served.x)),
         replica.age,
@@ -325,6 +329,7 @@ def mark(peer: Peer, event: ev.Event) -> tuple[Any, ...]:
         len(peer.bases),
         (peer.incarnation, peer.seq),
         None if joining is None else (joining.rounds, len(joining.asked), len(joining.snapshots), len(joining.waiting)),
-        None if one is None else len(peer.neighbourhood.known),
-        None if one is None else (one.incarnation, one.seq, one.age, one.base, one.role, one.greeted),
+        len(known) - (sender is not None),
+        # Of somebody who never said Hello there is no more than an address: the same as a record with nothing in it.
+        tuple(getattr(sender, name, usual) for name, usual in RECORDED.items()),
     )

@@ -123,8 +123,8 @@ def _list(given: argparse.Namespace) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     for path in (given.html, given.trace, None if str(given.json) == "-" else given.json):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise LocalError(f"{path}: there is no folder {path.absolute().parent}")
+        if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
+            raise LocalError(f"{path}: it is a folder" if path.is_dir() else f"{path}: there is no such folder")
     with contextlib.ExitStack() as files:
         trace = files.enter_context(given.trace.open("w", encoding="utf-8")) if given.trace is not None else None
         made = _made(given, checks=not given.no_checks, trace=trace)

@@ -35,4 +35,7 @@ class Witness:
         seen.append(f"{self._world.now:10.4f} {machine.name}: {told(event)} → {names}")
         if self._safety is not None and self._safety.broken:
             first = self._safety.violations[0]
+            if first.node != machine.name:  # found between events, when the mesh was looked at as a whole
+                self.told = [f"{first.node}: {first.rule}: {first.detail}"]
+                return
             self.told = [f"what happened to {machine.name} before:", *seen, f"           {first.rule}: {first.detail}"]

@@ -12,8 +12,8 @@ from msgspec import Meta, Struct
 
 from gossipfl_sims.network import Share
 
-Time: TypeAlias = Annotated[float, Meta(ge=0)]
-Span: TypeAlias = Annotated[float, Meta(gt=0)]
+Time: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
+Span: TypeAlias = Annotated[float, Meta(gt=0, le=1e9)]
 Nodes: TypeAlias = Annotated[int, Meta(ge=1)] | tuple[Annotated[int, Meta(ge=0)], ...]
 Shape: TypeAlias = Literal["halves", "groups", "ring", "bridge"]
 LieName: TypeAlias = Literal["garbage", "nan", "huge", "replay", "leap", "age", "rate", "schema", "flip"]

@@ -45,20 +45,22 @@ class Liar:
             yield body
             return
         name = self._how[int(self._rng.integers(len(self._how)))]
-        self._told[f"lie: {name}"] += 1
         yield from self._lie(name, body)
 
     def _lie(self, name: LieName, body: bytes) -> Iterator[bytes]:
         message = msg.decode(body)
+        if name in ABOUT_UPDATES and not isinstance(message, msg.Update):
+            yield body
+            return
+        self._told[f"lie: {name}"] += 1
         if name == "garbage":
             yield self._rng.bytes(int(self._rng.integers(1, 200)))
         elif name == "replay":
             yield self._old[int(self._rng.integers(len(self._old)))]
             yield body
-        elif isinstance(message, msg.Update):
-            yield msg.encode(ABOUT_UPDATES[name](message))
         else:
-            yield body
+            assert isinstance(message, msg.Update)
+            yield msg.encode(ABOUT_UPDATES[name](message))
 
 
 def _scaled(factor: float) -> Callable[[msg.Update], msg.Update]:

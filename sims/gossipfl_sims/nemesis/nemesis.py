@@ -38,7 +38,6 @@ class Nemesis:
         self._machines = list(world)
         self._busy: set[int] = set()
         self._gone: set[int] = set()
-        self._absent: list[int] = []
         self._calm = world.network.link.calm
         self._usual = world.network.link
         self.over = False
@@ -46,11 +45,13 @@ class Nemesis:
         """How often machines and links met with what; what became of frames, the network counts."""
         self.shaded: list[tuple[float, float, str]] = []
         """From, to, and kind of what went wrong, for drawings."""
-        for fault in faults:
-            if isinstance(fault, ft.Join):
-                self._absent += self._latecomers(fault)
-            self._world.at(fault.at - world.now, partial(self._begin, fault))
-        self._busy |= set(self._absent)
+        self._latecomers = _latecomers(faults, len(self._machines))
+        self._absent = {index for indices in self._latecomers.values() for index in indices}
+        self._busy |= self._absent
+        for number, fault in enumerate(faults):
+            # In two steps, so that what ends at this very time has ended.
+            begin = partial(world.at, 0.0, partial(self._begin, fault, number))
+            world.at(fault.at - world.now, begin)
 
     def start(self) -> None:
         """Boot all machines that are there from the beginning."""
@@ -73,14 +74,8 @@ class Nemesis:
 
     # --- one fault
 
-    def _latecomers(self, fault: ft.Join) -> list[int]:
-        if not isinstance(fault.nodes, int):
-            return list(fault.nodes)
-        taken = set(self._absent)
-        return [machine.index for machine in reversed(self._machines) if machine.index not in taken][: fault.nodes]
-
-    def _begin(self, fault: ft.AnyFault) -> None:
-        """Let `fault` begin now."""
+    def _begin(self, fault: ft.AnyFault, number: int = -1) -> None:
+        """Let `fault`, the so-manieth of the scenario, begin now."""
         if self.over:
             return
         world = self._world
@@ -94,7 +89,7 @@ class Nemesis:
             case ft.Weather():
                 self._weather(fault, end)
             case ft.Join():
-                for index in self._latecomers_of(fault):
+                for index in self._latecomers[number]:
                     self._later(float(self._rng.uniform(0, end - world.now)), partial(self._arrive, index))
             case ft.Chaos():
                 for one in chaos.draw(fault, world.now, end, len(self._machines), self._rng):
@@ -112,17 +107,13 @@ class Nemesis:
         worse = {key: value for key in ft.Weather.__struct_fields__ if (value := getattr(fault, key)) is not None}
         changed = {key: value for key, value in worse.items() if key not in ("at", "lasts")}
         network = self._world.network
-        network.link = structs.replace(self._usual, **changed)
+        mine = network.link = structs.replace(self._usual, **changed)
 
         def clear() -> None:
-            network.link = self._usual
+            if network.link is mine:  # otherwise other weather has come
+                network.link = self._usual
 
         self._later(end - self._world.now, clear)
-
-    def _latecomers_of(self, fault: ft.Join) -> list[int]:
-        count = fault.nodes if isinstance(fault.nodes, int) else len(fault.nodes)
-        chosen, self._absent = self._absent[:count], self._absent[count:]
-        return chosen
 
     def _arrive(self, index: int) -> None:
         self.counts["join"] += 1
@@ -211,7 +202,8 @@ class Nemesis:
         if self._world.now >= end:
             return
         self._end(machine, kind_of(churn), graceful=bool(self._rng.integers(2)))
-        self._later(float(self._rng.exponential(churn.down)), partial(self._session, machine, churn, end))
+        away = min(float(self._rng.exponential(churn.down)), end - self._world.now)
+        self._later(away, partial(self._session, machine, churn, end))
 
     def _session(self, machine: Machine, churn: ft.Churn, end: float) -> None:
         self._return(machine)
@@ -228,6 +220,18 @@ class Nemesis:
                 self._later(period, sleep)
 
         self._later(phase + awake * period, sleep)
+
+
+def _latecomers(faults: Sequence[ft.AnyFault], machines: int) -> dict[int, list[int]]:
+    """By the number of each flash crowd: who is in it. Those that are named first, then the last of the others."""
+    joins = [(number, fault.nodes) for number, fault in enumerate(faults) if isinstance(fault, ft.Join)]
+    made = {number: list(nodes) for number, nodes in joins if not isinstance(nodes, int)}
+    free = [index for index in range(machines) if not any(index in indices for indices in made.values())]
+    for number, nodes in joins:
+        if isinstance(nodes, int):
+            made[number] = free[max(0, len(free) - nodes) :]
+            free = free[: max(0, len(free) - nodes)]
+    return made
 
 
 def kind_of(fault: ft.Fault) -> str:

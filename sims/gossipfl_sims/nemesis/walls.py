@@ -30,7 +30,7 @@ class Groups(Struct, frozen=True):
 
 
 class Ring(Struct, frozen=True):
-    """Machines stand on a circle and reach those up to `reach` places away: each sees a majority, no two the same."""
+    """Machines stand on a circle and reach those up to `reach` places away: each a majority, and no two the same."""
 
     place: tuple[int, ...]
     reach: int
@@ -45,7 +45,7 @@ def wall(shape: Shape, machines: int, groups: int, rng: np.random.Generator, *, 
     """A wall of this shape among so many machines."""
     order = rng.permutation(machines)
     if shape == "ring":
-        return Ring(_ranks(order), max(1, machines // 4))
+        return Ring(_ranks(order), max(1, (machines + 2) // 4))
     parts = 2 if shape in ("halves", "bridge") else groups
     of = [rank * parts // machines for rank in _ranks(order)]
     if shape == "bridge":

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -50,51 +51,67 @@ def load(name: str, changes: Sequence[str] = ()) -> Scenario:
         raw = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise LocalError(f"{path}: {error}") from error
+
+    def in_file(key: str) -> str:
+        return _where(path, text, key)
+
+    scenario = _convert(raw, in_file)
     for change in changes:
-        _change(raw, change)
-    scenario = _convert(raw, path, text)
+        raw = _changed(raw, change)
+        scenario = _convert(raw, partial(_in_change, change))
     for key, problem in check(scenario):
-        raise LocalError(f"{_where(path, text, key)}{problem}")
+        raise LocalError(f"{in_file(key)}{problem}")
     return scenario
 
 
-def _convert(raw: dict[str, Any], path: Path, text: str) -> Scenario:
-    for number, fault in enumerate(raw.get("faults", ())):
-        _check_kind(fault, number, path, text)
+def _in_change(change: str, key: str) -> str:
+    return f"--set {change}: {key}: "
+
+
+def _convert(raw: dict[str, Any], where: Callable[[str], str]) -> Scenario:
+    """The scenario, whose keys are `where`.
+
+    Raises:
+        LocalError: something is not allowed; the message begins with where it is.
+    """
+    faults = raw.get("faults", [])
+    if not isinstance(faults, list):
+        raise LocalError(f"{where('faults')}write [[faults]] for each fault, with two brackets")
+    for number, fault in enumerate(faults):
+        kind = fault.get("kind") if isinstance(fault, dict) else None
+        if kind is None:
+            raise LocalError(f"{where(f'faults[{number}]')}it has no kind; allowed are {', '.join(FAULTS)}")
+        if not isinstance(kind, str) or kind not in FAULTS:
+            raise LocalError(f"{where(f'faults[{number}].kind')}kind = {kind!r}{_allowed(str(kind), list(FAULTS))}")
     try:
         return msgspec.convert(raw, Scenario)
     except (msgspec.ValidationError, LocalError) as error:
-        problem = str(error)
-        found = PLACE.search(problem)
-        key = found[1].lstrip(".") if found else "gossip." + problem.partition(" ")[0]
-        problem = PLACE.sub("", problem)
-        if unknown := re.search(r"unknown field `(\w+)`", problem):
-            key = f"{key}.{unknown[1]}".lstrip(".")
-            problem = f"there is no such key{_allowed(unknown[1], _keys_at(key))}"
-        raise LocalError(f"{_where(path, text, key)}{problem}") from None
+        key, problem = _explained(error, faults)
+        raise LocalError(f"{where(key)}{problem}") from None
 
 
-def _check_kind(fault: Any, number: int, path: Path, text: str) -> None:
-    kind = fault.get("kind") if isinstance(fault, dict) else None
-    if kind not in FAULTS:
-        where = _where(path, text, f"faults[{number}].kind" if kind is not None else f"faults[{number}]")
-        raise LocalError(
-            f"{where}kind = {kind!r}: allowed are {', '.join(FAULTS)}{_allowed(str(kind), list(FAULTS), ';')}"
-        )
+def _explained(error: Exception, faults: list[dict[str, Any]]) -> tuple[str, str]:
+    """The key that `error` is about, and what is wrong there."""
+    problem = str(error)
+    if re.match(r"\w+ = ", problem):  # from Settings, which names its own key
+        return "gossip." + problem.partition(" ")[0], PLACE.sub("", problem)
+    found = PLACE.search(problem)
+    key, problem = found[1].lstrip(".") if found else "", PLACE.sub("", problem)
+    if unknown := re.search(r"unknown field `(.*)`", problem):
+        allowed = _keys_in(key, faults)
+        return f"{key}.{unknown[1]}".lstrip("."), f"there is no such key{_allowed(unknown[1], allowed)}"
+    return key, problem
 
 
-def _allowed(word: str, words: Sequence[str], glue: str = "; allowed are ") -> str:
+def _allowed(word: str, words: Sequence[str]) -> str:
     near = get_close_matches(word, words, 1)
-    if near:
-        return f"; did you mean {near[0]}?"
-    return glue + ", ".join(words) if glue != ";" else ""
+    return f"; did you mean {near[0]}?" if near else f"; allowed are {', '.join(words)}"
 
 
-def _keys_at(key: str) -> list[str]:
-    """The keys that are allowed beside `key`."""
-    table = key.rpartition(".")[0]
-    if table.startswith("faults["):
-        return sorted({field for kind in FAULTS.values() for field in kind.__struct_fields__})
+def _keys_in(table: str, faults: list[dict[str, Any]]) -> list[str]:
+    """The keys that are allowed in `table`."""
+    if number := re.fullmatch(r"faults\[(\d+)\]", table):
+        return ["kind", *FAULTS[faults[int(number[1])]["kind"]].__struct_fields__]
     kind: Any = Scenario
     for part in filter(None, table.split(".")):
         kind = type(getattr(kind(), part))
@@ -102,8 +119,12 @@ def _keys_at(key: str) -> list[str]:
 
 
 def _where(path: Path, text: str, key: str) -> str:
-    line = next((number for found, number in _lines(text) if found == key), None)
-    return f"{path}:{line}: {key}: " if line else f"{path}: {key}: "
+    """File, line if it can be told, and key."""
+    lines, outer = dict(_lines(text)), key
+    while outer and outer not in lines:
+        outer = outer.rpartition("[" if outer.endswith("]") else ".")[0]
+    place = f"{path}:{lines[outer]}" if outer else f"{path}"
+    return f"{place}: {key}: " if key else f"{place}: "
 
 
 def _lines(text: str) -> Iterator[tuple[str, int]]:
@@ -116,22 +137,22 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
                 counts[table] = counts.get(table, -1) + 1
                 table = f"{table}[{counts[table]}]"
             yield table, number
-        elif found := re.match(r"\s*([A-Za-z0-9_.-]+)\s*=", line):
-            yield f"{table}.{found[1]}".lstrip("."), number
+        elif found := re.match(r"\s*([\"']?)([A-Za-z0-9_.-]+)\1\s*=", line):
+            yield f"{table}.{found[2]}".lstrip("."), number
 
 
 # --- changes from the command line
 
 
-def _change(raw: dict[str, Any], change: str) -> None:
+def _changed(raw: dict[str, Any], change: str) -> dict[str, Any]:
+    """A copy of `raw` with one key changed."""
     key, found, value = change.partition("=")
     if not found:
         raise LocalError(f"--set {change}: write KEY=VALUE, as in --set gossip.topology=ring")
-    *tables, last = full_key(key).split(".")
-    inner = raw
-    for table in tables:
-        inner = inner.setdefault(table, {})
-    inner[last] = parse(value)
+    table, _, last = full_key(key).rpartition(".")
+    if not table:
+        return raw | {last: parse(value)}
+    return raw | {table: raw.get(table, {}) | {last: parse(value)}}
 
 
 def full_key(key: str) -> str:

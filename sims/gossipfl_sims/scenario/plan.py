@@ -32,8 +32,6 @@ def check(scenario: Scenario) -> Iterator[tuple[str, str]]:
             yield f"{key}.nodes", f"{_count(fault)} nodes; there are {scenario.nodes}"
     if scenario.devices.slow > scenario.nodes:
         yield "devices.slow", f"{scenario.devices.slow} nodes; there are {scenario.nodes}"
-    if scenario.bootstraps > scenario.nodes:
-        yield "bootstraps", f"{scenario.bootstraps} nodes; there are {scenario.nodes}"
     yield from _overlaps(scenario)
 
 
@@ -49,6 +47,9 @@ def _overlaps(scenario: Scenario) -> Iterator[tuple[str, str]]:
             both = set(_numbers(one)) & set(_numbers(other))
             if both:
                 yield f"faults[{j}]", f"{pair}, for node {min(both)}"
+    named = [node for fault in scenario.faults if isinstance(fault, ft.Join) for node in _numbers(fault)]
+    if twice := [node for node in named if named.count(node) > 1]:
+        yield "faults", f"node {twice[0]} joins twice"
     for j, fault in enumerate(scenario.faults):
         if isinstance(fault, ft.OnNodes) and not isinstance(fault, ft.Join):
             meanwhile = [

@@ -11,10 +11,12 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from gossipfl.protocol.settings import Settings
-from gossipfl_sims.nemesis.faults import AnyFault, Span, Time
+from gossipfl_sims.nemesis.faults import AnyFault, Time
 from gossipfl_sims.network import Link
 
-Count = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+Accuracy = Annotated[float, Meta(ge=0, le=1)]
+Distance = Annotated[float, Meta(ge=0, le=1e9)]
 
 
 class TaskChoice(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,18 +48,18 @@ class Phases(Struct, frozen=True, forbid_unknown_fields=True):
     """What goes wrong goes wrong before."""
     healed: Time = 60.0
     """So long, nothing does any more."""
-    sample: Span = 2.0
+    sample: Annotated[float, Meta(ge=0.01, le=1e9)] = 2.0
     """Between two looks at the whole mesh."""
 
 
 class Expect(Struct, frozen=True, forbid_unknown_fields=True):
     """[expect]: what must be true at the end; otherwise the run has failed."""
 
-    mean_accuracy: float | None = None
-    worst_accuracy: float | None = None
-    error: float | None = None
+    mean_accuracy: Accuracy | None = None
+    worst_accuracy: Accuracy | None = None
+    error: Distance | None = None
     """The largest mean `error` of tasks that have one."""
-    disagreement: float | None = None
+    disagreement: Distance | None = None
     """The largest root mean square distance of the models from their mean, per coordinate."""
 
 
