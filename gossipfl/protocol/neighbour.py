@@ -123,13 +123,16 @@ class Neighbour(Struct, gc=False):
         """Is it linked, or may it be? A link that ended is dialled again at once, and counts until that has failed."""
         return self.link is Link.UP or self.failed_dials < 2
 
-    def spend(self, weight: float, now: float, period: float) -> float:
+    def grant(self, weight: float, now: float, period: float) -> float:
         """As much of `weight` as this peer has left; its allowance is restored within one `period`."""
-        self.allowance = min(MAX_ALLOWANCE, self.allowance + MAX_ALLOWANCE * (now - self.allowed_at) / period)
-        self.allowed_at = now
-        granted = min(weight, self.allowance)
-        self.allowance -= granted
-        return granted
+        return min(weight, self._allowance(now, period))
+
+    def spend(self, granted: float, now: float, period: float) -> None:
+        """What `grant` just gave is used."""
+        self.allowance, self.allowed_at = self._allowance(now, period) - granted, now
+
+    def _allowance(self, now: float, period: float) -> float:
+        return min(MAX_ALLOWANCE, self.allowance + MAX_ALLOWANCE * (now - self.allowed_at) / period)
 
     def accepts(self, incarnation: int, seq: int) -> str | None:
         """Why a version is not the next one from this peer, or None when it is."""

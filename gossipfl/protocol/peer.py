@@ -17,10 +17,12 @@ import numpy as np
 
 from gossipfl.codec import int8
 from gossipfl.errors import LocalError, RemoteError
+from gossipfl.kernels import Kernel
+from gossipfl.kernels import numpy as reference
 from gossipfl.mixing.metropolis import alpha
 from gossipfl.mixing.staleness import staleness
 from gossipfl.model.bases import Bases, name_of, parse
-from gossipfl.model.replica import REFUSE_RMS, Replica
+from gossipfl.model.replica import REFUSE_RADII, Replica
 from gossipfl.model.schema import MAX_COORDINATE, Schema, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.contacts import Contacts
@@ -51,11 +53,12 @@ class Peer:
         schema: the layout of the model.
         initial: the full initial vector, shape (schema.size,).
         settings: the knobs.
-        rng: all randomness that the protocol uses; the payload's rounding is seeded from it.
+        rng: all randomness that the protocol uses.
         incarnation: larger than in any earlier life of this id.
         addresses: where this node can be reached, told to peers.
         bootstrap: addresses of peers to find the mesh by.
         topology: who gets a publish; must be given if the settings name a graph file.
+        kernel: what does the vector maths.
 
     Raises:
         LocalError: `initial` does not fit `schema`, or is not finite.
@@ -73,10 +76,12 @@ class Peer:
         addresses: tuple[str, ...] = (),
         bootstrap: dict[str, tuple[str, ...]] | None = None,
         topology: Topology | None = None,
+        kernel: Kernel = reference,
     ) -> None:
         self.me = me
         self.settings = settings
-        self.replica = Replica(schema, initial)
+        self.replica = Replica(schema, initial, kernel)
+        self._kernel = kernel
         self.bases = Bases(self.replica.x)
         self.neighbourhood = Neighbourhood(me)
         self.contacts = Contacts(me, settings.role, self.neighbourhood, topology or named(settings.topology))
@@ -85,7 +90,6 @@ class Peer:
         self._fingerprint = schema.fingerprint
         self._addresses = addresses[: msg.MAX_ADDRESSES]
         self._rng = rng
-        self._rounding = np.random.default_rng(rng.getrandbits(128))
         self._staleness = staleness(settings.staleness)
         self.wanted = Wanted(self.neighbourhood)
         self._training: int | None = None
@@ -271,27 +275,23 @@ class Peer:
             self.neighbourhood.set_base(neighbour, update.base)
             self._need_base(peer, update.base, now)
             return
-        difference, norm = self.replica.difference(self._decode(update.base, update.payload))
-        self._check_distance("update", norm)
+        scales, codes = int8.parse(update.payload.scales, update.payload.codes, self.replica.x.size)
 
         own_age = self.replica.age
         gap = REBASE_GAP * self.pace.progress
         age = min(max(update.age, own_age - gap), own_age + gap)  # ages are self-reported
         tau = max(0.0, own_age - update.age) / self.pace.progress
         weight = alpha(update.rate, self._rate()) * self._staleness.weight(tau)
-        clip = min(1.0, self.replica.radius() / norm) if norm > 0 else 1.0
+        granted = neighbour.grant(weight, now, self.pace.period)
+        distance, limit, moved = self.replica.merge(self.bases[update.base], scales, codes, granted, age)
+        if not distance <= limit:  # NaN and infinity fail this too
+            int8.check(scales)
+            raise RemoteError(_too_far("update", distance, limit))
 
         self.neighbourhood.set_version(neighbour, update.incarnation, update.seq, update.age, update.base)
         neighbour.strikes = max(0, neighbour.strikes - 1)
-        weight = clip * neighbour.spend(weight, now, self.pace.period)
-        if weight > 0:
-            self.replica.mix(difference, weight, age)
-        self._emit(ev.Merged(peer, tau, weight))
-
-    def _check_distance(self, what: str, norm: float) -> None:
-        limit = REFUSE_RMS * self.replica.radius()
-        if not norm <= limit:  # NaN and infinity fail this too
-            raise RemoteError(f"{what} is {norm:.3g} away from this model; at most {limit:.3g} is sane")
+        neighbour.spend(granted, now, self.pace.period)
+        self._emit(ev.Merged(peer, tau, moved))
 
     def _decode(self, base: bytes, payload: msg.Int8) -> Vector:
         vector = int8.decode(payload.scales, payload.codes, self.replica.x.size)
@@ -315,7 +315,9 @@ class Peer:
         vector = parse(base.vector, self.replica.x.size)
         name = name_of(vector)
         self.wanted.check(name)
-        self._check_distance("base", self.replica.difference(vector.copy())[1])
+        distance, limit = self.replica.distance(vector), REFUSE_RADII * self.replica.radius()
+        if not distance <= limit:
+            raise RemoteError(_too_far("base", distance, limit))
         self.wanted.got(name)
         self.bases.hold(vector)
         if self.joining is not None:
@@ -338,8 +340,7 @@ class Peer:
         return msg.Snapshot(self._fingerprint, self.bases.own, self.replica.age, self._payload(self.replica.served.x))
 
     def _payload(self, x: Vector) -> msg.Int8:
-        scales, codes = int8.encode(x - self.bases[self.bases.own], self._rounding)
-        return msg.Int8(scales, codes)
+        return msg.Int8(*int8.encode(x, self.bases[self.bases.own], self._rng, self._kernel))
 
     def _on_snapshot(self, peer: str, snapshot: msg.Snapshot, now: float) -> None:
         if snapshot.schema != self._fingerprint:
@@ -513,3 +514,7 @@ class Peer:
         self._publish(now)
         for peer in self.neighbourhood.live():
             self._send(peer, msg.Goodbye())
+
+
+def _too_far(what: str, distance: float, limit: float) -> str:
+    return f"{what} is {distance:.3g} away from this model; at most {limit:.3g} is sane"
