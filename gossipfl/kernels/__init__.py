@@ -59,8 +59,8 @@ class Kernel(Protocol):
     def follow(self, average: Floats, x: Floats, weight: float) -> None:
         """average += weight · (x - average), in place."""
 
-    def add(self, x: Floats, delta: Floats) -> Floats | None:
-        """A new vector x + delta; None if a coordinate of it is not finite."""
+    def add(self, x: Floats, delta: Floats, total: Floats) -> bool:
+        """Write x + delta into `total`. Returns whether all of it is finite."""
 
 
 def kernel(name: str) -> Kernel:

@@ -93,15 +93,10 @@ def follow(average: Floats, x: Floats, weight: float) -> None:
 
 
 @njit(cache=True)
-def _add(x: Floats, delta: Floats, total: Floats) -> bool:
+def add(x: Floats, delta: Floats, total: Floats) -> bool:
+    """See Kernel."""
     bad = 0
     for i in range(x.size):
         total[i] = x[i] + delta[i]
         bad += not abs(total[i]) <= _LARGEST
     return bad == 0
-
-
-def add(x: Floats, delta: Floats) -> Floats | None:
-    """See Kernel."""
-    total = np.empty_like(x)
-    return total if _add(x, delta, total) else None

@@ -70,8 +70,8 @@ def follow(average: Floats, x: Floats, weight: float) -> None:
     average += difference
 
 
-def add(x: Floats, delta: Floats) -> Floats | None:
+def add(x: Floats, delta: Floats, total: Floats) -> bool:
     """See Kernel."""
     with np.errstate(over="ignore", invalid="ignore"):
-        total = x + delta
-    return total if np.isfinite(total).all() else None
+        np.add(x, delta, out=total)
+    return bool(np.isfinite(total).all())

@@ -44,6 +44,8 @@ class Replica:
         self._floor = FLOOR_RMS * math.sqrt(self.x.size)
         self._anchor: Vector | None = None
         """A where it differs from x. Training makes a new x, so that the old one can be the anchor as it is."""
+        self._spare: Vector | None = None
+        """A vector that is no longer needed, for the next training result: large ones cost more to get than to fill."""
         self.served = Served(self.x, kernel)
         self.age = 0.0
 
@@ -66,15 +68,18 @@ class Replica:
         Raises:
             LocalError: wrong shape, not finite, or it would make the model overflow. Nothing is changed then.
         """
-        shared, personal = (
-            self._kernel.add(old, change)
-            for old, change in zip((self.x, self._personal), self.schema.parts(delta), strict=True)
-        )
-        if shared is None or personal is None:
+        shared, personal = self.schema.parts(delta)
+        x, self._spare = self._spare if self._spare is not None else np.empty_like(self.x), None
+        mine = np.empty_like(self._personal)
+        if not (
+            self._kernel.add(self.x, shared, x) and (not mine.size or self._kernel.add(self._personal, personal, mine))
+        ):
             raise LocalError("training diverged: its result is not finite; a smaller learning rate may help")
         if self._anchor is None:
             self._anchor = self.x
-        self.x, self._personal = shared, personal
+        else:
+            self._spare = self.x
+        self.x, self._personal = x, mine
         self.age = min(self.age + steps, MAX_AGE)
 
     def radius(self) -> float:
@@ -101,7 +106,8 @@ class Replica:
         """
         distance, radius, weight = self._kernel.merge(self.x, base, scales, codes, weight, self._floor, REFUSE_RADII)
         if weight > 0:
-            self._anchor = None
+            if self._anchor is not None:
+                self._anchor, self._spare = None, self._anchor
             self.age += weight * (age - self.age)
         return distance, REFUSE_RADII * radius, weight
 

@@ -123,15 +123,8 @@ class Neighbour(Struct, gc=False):
         """Is it linked, or may it be? A link that ended is dialled again at once, and counts until that has failed."""
         return self.link is Link.UP or self.failed_dials < 2
 
-    def grant(self, weight: float, now: float, period: float) -> float:
-        """As much of `weight` as this peer has left; its allowance is restored within one `period`."""
-        return min(weight, self._allowance(now, period))
-
-    def spend(self, granted: float, now: float, period: float) -> None:
-        """What `grant` just gave is used."""
-        self.allowance, self.allowed_at = self._allowance(now, period) - granted, now
-
-    def _allowance(self, now: float, period: float) -> float:
+    def allowance_at(self, now: float, period: float) -> float:
+        """With what weight this peer may move us now; all is restored within one `period`."""
         return min(MAX_ALLOWANCE, self.allowance + MAX_ALLOWANCE * (now - self.allowed_at) / period)
 
     def accepts(self, incarnation: int, seq: int) -> str | None:

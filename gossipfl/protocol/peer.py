@@ -282,7 +282,8 @@ class Peer:
         age = min(max(update.age, own_age - gap), own_age + gap)  # ages are self-reported
         tau = max(0.0, own_age - update.age) / self.pace.progress
         weight = alpha(update.rate, self._rate()) * self._staleness.weight(tau)
-        granted = neighbour.grant(weight, now, self.pace.period)
+        allowance = neighbour.allowance_at(now, self.pace.period)
+        granted = min(weight, allowance)
         distance, limit, moved = self.replica.merge(self.bases[update.base], scales, codes, granted, age)
         if not distance <= limit:  # NaN and infinity fail this too
             int8.check(scales)
@@ -290,7 +291,7 @@ class Peer:
 
         self.neighbourhood.set_version(neighbour, update.incarnation, update.seq, update.age, update.base)
         neighbour.strikes = max(0, neighbour.strikes - 1)
-        neighbour.spend(granted, now, self.pace.period)
+        neighbour.allowance, neighbour.allowed_at = allowance - granted, now
         self._emit(ev.Merged(peer, tau, moved))
 
     def _decode(self, base: bytes, payload: msg.Int8) -> Vector:
@@ -331,6 +332,8 @@ class Peer:
     def _agree_on_base(self, now: float) -> None:
         """Publish against the base that most peers use, so that a mesh whose parts began apart comes to share one."""
         common, _ = self.wanted.common(self.bases.own)
+        if common == self.bases.own:
+            return
         if common in self.bases:
             self.bases.adopt(common)
         else:
