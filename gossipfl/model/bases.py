@@ -37,6 +37,10 @@ class Bases:
     def __getitem__(self, name: bytes) -> Vector:
         return self._held[name]
 
+    def get(self, name: bytes) -> Vector | None:
+        """The base of that name, if it is held."""
+        return self._held.get(name)
+
     def adopt(self, name: bytes) -> None:
         """Publish against the held base `name` from now on."""
         self._held[name] = self._held.pop(name)

@@ -161,7 +161,7 @@ def state(peer: Peer) -> dict[str, Any]:
         if joining is None
         else (sorted(joining.asked), joining.rounds, sorted(joining.snapshots), sorted(joining.waiting)),
         "wanted": list(peer.wanted.asked.items()),
-        "randomness": peer._rng.getstate(),
+        "randomness": peer.rng.getstate(),
     }  # fmt: skip
 
 
