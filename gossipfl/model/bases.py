@@ -8,6 +8,7 @@ base, and the last two that others used.
 from __future__ import annotations
 
 import hashlib
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Bases:
 
     def __init__(self, vector: Vector) -> None:
         self.own = name_of(vector)
-        self._held = {self.own: _frozen(vector)}
+        self._held = {self.own: _shared(self.own, vector)}
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._held
@@ -39,6 +40,10 @@ class Bases:
     def __len__(self) -> int:
         return len(self._held)
 
+    def get(self, name: bytes) -> Vector | None:
+        """The base of that name, if it is held."""
+        return self._held.get(name)
+
     def adopt(self, name: bytes) -> None:
         """Publish against the held base `name` from now on."""
         self._held[name] = self._held.pop(name)
@@ -47,7 +52,7 @@ class Bases:
     def hold(self, vector: Vector) -> bytes:
         """Hold a vector as a base, and return its name. The oldest but the own one makes room."""
         name = name_of(vector)
-        self._held[name] = _frozen(vector)
+        self._held[name] = _shared(name, vector)
         while len(self._held) > MAX_HELD:
             del self._held[next(held for held in self._held if held != self.own)]
         return name
@@ -67,7 +72,14 @@ def parse(raw: bytes, size: int) -> Vector:
     return vector
 
 
-def _frozen(vector: Vector) -> Vector:
-    copy = vector.copy()
-    copy.flags.writeable = False
-    return copy
+_everybodys: WeakValueDictionary[bytes, Vector] = WeakValueDictionary()
+"""What all nodes of this process hold: the name says that it is the same, so one read-only vector serves them all."""
+
+
+def _shared(name: bytes, vector: Vector) -> Vector:
+    held = _everybodys.get(name)
+    if held is None:
+        held = vector.copy()
+        held.flags.writeable = False
+        _everybodys[name] = held
+    return held

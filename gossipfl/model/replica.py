@@ -1,11 +1,10 @@
 """The replica: one node's model, and every way in which it may change.
 
 Owns x (what is trained and published), the anchor A (x after the last merge), the age g (local steps contained in x),
-the served average, and the personal values. Each change is one method: add a training result, mix in a peer's model,
-rebase, restart. Judging whether a change is allowed is the caller's part, done before it; nothing here fails halfway.
-Must never know about messages, peers or time.
+the served average, and the personal values. Each change is one method: add a training result, merge a peer's model,
+rebase, restart. Each changes all or nothing. Must never know about messages, peers or time.
 
-Shapes: x, A, served and differences are (d,) float32 with d = schema.shared_size.
+Shapes: x, A and served are (d,) float32 with d = schema.shared_size.
 """
 
 from __future__ import annotations
@@ -15,36 +14,45 @@ import math
 import numpy as np
 
 from gossipfl.errors import LocalError
+from gossipfl.kernels import Codes, Floats, Kernel
+from gossipfl.kernels import numpy as reference
 from gossipfl.model.rebase import rebase
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.model.served import Served
 
 MAX_AGE = 1e15
 """Local steps: a thousand years of a million steps a minute; beyond it an age is a lie."""
-CLIP_RMS = 1.0
-"""Clip radius per coordinate, in units of (rms(x) + FLOOR_RMS): models of one mesh differ by less than their own size,
-so honest updates pass whole, and one update moves the receiver by at most half of that, whatever it claims."""
 FLOOR_RMS = 0.1
 """Keeps the radius sane for a model that starts at zero; the usual size of an initial weight."""
-REFUSE_RMS = 10.0
+REFUSE_RADII = 10.0
 """Beyond ten clip radii it is not a stale or skewed model but junk, and its sender loses reputation."""
 
 
 class Replica:
-    """A model of `schema` that starts at the full vector `initial`.
+    """A model of `schema` that starts at the full vector `initial`, changed by `kernel`.
 
     Raises:
         LocalError: `initial` has the wrong shape or dtype, or is not finite.
     """
 
-    def __init__(self, schema: Schema, initial: Vector) -> None:
+    def __init__(self, schema: Schema, initial: Vector, kernel: Kernel = reference) -> None:
         self.schema = schema
         self.x, self._personal = schema.split(initial)
         if not np.isfinite(initial).all():
             raise LocalError("model vector: the initial vector is not finite")
-        self.anchor = self.x.copy()
-        self.served = Served(self.x)
+        self._kernel = kernel
+        self._floor = FLOOR_RMS * math.sqrt(self.x.size)
+        self._anchor: Vector | None = None
+        """A where it differs from x. Training makes a new x, so that the old one can be the anchor as it is."""
+        self._spare: Vector | None = None
+        """A vector that is no longer needed, for the next training result: large ones cost more to get than to fill."""
+        self.served = Served(self.x, kernel)
         self.age = 0.0
+
+    @property
+    def anchor(self) -> Vector:
+        """A: read-only."""
+        return self.x if self._anchor is None else self._anchor
 
     def full(self) -> Vector:
         """What training starts from: a new full vector, shape (schema.size,)."""
@@ -60,44 +68,56 @@ class Replica:
         Raises:
             LocalError: wrong shape, not finite, or it would make the model overflow. Nothing is changed then.
         """
-        shared, personal = self.schema.split(delta)
-        with np.errstate(over="ignore", invalid="ignore"):
-            shared += self.x
-            personal += self._personal
-        if not (np.isfinite(shared).all() and np.isfinite(personal).all()):
+        shared, personal = self.schema.parts(delta)
+        x, self._spare = self._spare if self._spare is not None else np.empty_like(self.x), None
+        mine = np.empty_like(self._personal)
+        if not (
+            self._kernel.add(self.x, shared, x) and (not mine.size or self._kernel.add(self._personal, personal, mine))
+        ):
             raise LocalError("training diverged: its result is not finite; a smaller learning rate may help")
-        self.x, self._personal = shared, personal
+        if self._anchor is None:
+            self._anchor = self.x
+        else:
+            self._spare = self.x
+        self.x, self._personal = x, mine
         self.age = min(self.age + steps, MAX_AGE)
 
     def radius(self) -> float:
-        """The clip radius of an update, as a Euclidean length."""
-        d = self.x.size
-        return CLIP_RMS * (_norm(self.x) + FLOOR_RMS * math.sqrt(d))
+        """The clip radius of an update, as a Euclidean length: per coordinate, rms(x) + FLOOR_RMS.
 
-    def difference(self, other: Vector) -> tuple[Vector, float]:
-        """other − x and its Euclidean norm, which is not finite when any coordinate isn't. Overwrites `other`."""
+        Models of one mesh differ by less than their own size, so honest updates pass whole, and one update moves the
+        receiver by at most half of that, whatever it claims.
+        """
+        return reference.norm(self.x) + self._floor
+
+    def distance(self, other: Vector) -> float:
+        """The Euclidean distance to `other`, which is not finite when a coordinate isn't."""
         with np.errstate(over="ignore", invalid="ignore"):
-            np.subtract(other, self.x, out=other)
-            return other, _norm(other)
+            return reference.norm(other - self.x)
 
-    def mix(self, difference: Vector, weight: float, age: float) -> None:
-        """x += weight · difference, and the age follows the same linear map towards `age`. Overwrites `difference`."""
-        difference *= np.float32(weight)
-        self.x += difference
-        np.copyto(self.anchor, self.x)
-        self.age += weight * (age - self.age)
+    def merge(
+        self, base: Vector, scales: Floats, codes: Codes, weight: float, age: float
+    ) -> tuple[float, float, float]:
+        """Move towards a peer's model, base + scale · code, and the age by the same linear map towards `age`.
+
+        Returns its distance, the largest distance that is not refused, and the weight that it counted, which is
+        `weight` unless it was clipped. Where it is refused the distance is larger, or NaN if a scale is bad, and
+        nothing has changed.
+        """
+        distance, radius, weight = self._kernel.merge(self.x, base, scales, codes, weight, self._floor, REFUSE_RADII)
+        if weight > 0:
+            if self._anchor is not None:
+                self._anchor, self._spare = None, self._anchor
+            self.age += weight * (age - self.age)
+        return distance, REFUSE_RADII * radius, weight
 
     def rebase(self, snapshots: list[Vector], age: float) -> None:
         """Take up the mesh's model from its peers' snapshots; see `gossipfl.model.rebase`."""
-        self.x, self.anchor = rebase(snapshots, self.x, self.anchor)
+        self.x, self._anchor = rebase(snapshots, self.x, self.anchor)
         self.served.restart(self.x)
         self.age = age
 
     def restart(self, x: Vector) -> None:
         """Begin again at the shared vector `x`, untrained."""
-        self.x, self.anchor, self.age = x.copy(), x.copy(), 0.0
+        self.x, self._anchor, self.age = x.copy(), None, 0.0
         self.served.restart(self.x)
-
-
-def _norm(v: Vector) -> float:
-    return math.sqrt(float(np.dot(v, v)))

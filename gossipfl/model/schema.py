@@ -89,13 +89,20 @@ class Schema:
 
     def split(self, full: Vector) -> tuple[Vector, Vector]:
         """Copies of the shared part, shape (shared_size,), and the personal part, shape (size − shared_size,)."""
+        shared, personal = self.parts(full)
+        return np.array(shared), np.array(personal)
+
+    def parts(self, full: Vector) -> tuple[Vector, Vector]:
+        """As `split`, to be read only: views where nothing is personal."""
         self.check(full)
-        return np.array(full[self._shared]), np.array(full[self._personal])
+        return full[self._shared], full[self._personal]
 
     def join(self, shared: Vector, personal: Vector) -> Vector:
         """A new full vector, shape (size,), from its two parts."""
         if shared.shape != (self.shared_size,) or personal.shape != (self.size - self.shared_size,):
             raise LocalError(f"schema: parts of shapes {shared.shape} and {personal.shape} do not make {self.size}")
+        if not personal.size:
+            return shared.copy()
         full = np.empty(self.size, dtype=np.float32)
         full[self._shared], full[self._personal] = shared, personal
         return full

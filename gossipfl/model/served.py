@@ -7,6 +7,8 @@ bounded below so that the average follows a model that keeps moving. No bytes, n
 
 from __future__ import annotations
 
+from gossipfl.kernels import Kernel
+from gossipfl.kernels import numpy as reference
 from gossipfl.model.schema import Vector
 
 GAMMA = 3.0
@@ -17,7 +19,8 @@ SLOWEST = 0.1
 class Served:
     """x̄, shape (d,), and how many models went into it."""
 
-    def __init__(self, x: Vector) -> None:
+    def __init__(self, x: Vector, kernel: Kernel = reference) -> None:
+        self._kernel = kernel
         self.restart(x)
 
     def restart(self, x: Vector) -> None:
@@ -28,4 +31,4 @@ class Served:
     def add(self, x: Vector) -> None:
         """Take in the model at the end of a publish interval."""
         self._count += 1
-        self.x += max(SLOWEST, min(1.0, (GAMMA + 1) / (self._count + GAMMA))) * (x - self.x)
+        self._kernel.follow(self.x, x, max(SLOWEST, min(1.0, (GAMMA + 1) / (self._count + GAMMA))))

@@ -34,7 +34,7 @@ class Contacts:
         self._added_at = _UNSEEN
         self._dialled_at = _UNSEEN
         self._reached_at = _UNSEEN
-        self._reach = 0
+        self._chance = 1.0
         self._draw: Callable[[int], tuple[str, ...]] = lambda _epoch: ()
 
     def renew(self, epoch: int) -> None:
@@ -67,7 +67,7 @@ class Contacts:
     def chance(self) -> float:
         """The probability that a publish goes to a given one of them."""
         self._look()
-        return self.topology.chance(self._reach)
+        return self._chance
 
     def wants(self, peer: str) -> bool:
         """Should there be a link with `peer`? Until there are links enough, with anybody."""
@@ -98,7 +98,7 @@ class Contacts:
         if self._reached_at != self._neighbourhood.changes:
             self._reached_at = self._neighbourhood.changes
             reachable = self._reachable()
-            self._reach = len(reachable)
+            self._chance = self.topology.chance(len(reachable))
             self._draw = self.topology.drawer(self._me, self._view(reachable))
 
     def _reachable(self) -> list[str]:

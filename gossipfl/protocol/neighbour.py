@@ -123,13 +123,9 @@ class Neighbour(Struct, gc=False):
         """Is it linked, or may it be? A link that ended is dialled again at once, and counts until that has failed."""
         return self.link is Link.UP or self.failed_dials < 2
 
-    def spend(self, weight: float, now: float, period: float) -> float:
-        """As much of `weight` as this peer has left; its allowance is restored within one `period`."""
-        self.allowance = min(MAX_ALLOWANCE, self.allowance + MAX_ALLOWANCE * (now - self.allowed_at) / period)
-        self.allowed_at = now
-        granted = min(weight, self.allowance)
-        self.allowance -= granted
-        return granted
+    def allowance_at(self, now: float, period: float) -> float:
+        """With what weight this peer may move us now; all is restored within one `period`."""
+        return min(MAX_ALLOWANCE, self.allowance + MAX_ALLOWANCE * (now - self.allowed_at) / period)
 
     def accepts(self, incarnation: int, seq: int) -> str | None:
         """Why a version is not the next one from this peer, or None when it is."""

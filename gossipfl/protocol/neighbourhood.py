@@ -12,7 +12,7 @@ import sys
 from bisect import bisect_left, insort
 from typing import NamedTuple
 
-from gossipfl.protocol.neighbour import Hearsay, Link, Neighbour, hearsay
+from gossipfl.protocol.neighbour import NOWHERE, Hearsay, Link, Neighbour, hearsay
 from gossipfl.wire.messages import MAX_ADDRESSES, MAX_PEERS, KnownPeer
 from gossipfl_topology.live.sample import Sample
 
@@ -102,14 +102,11 @@ class Neighbourhood:
 
     def introduce(self, to: str, rng: random.Random) -> tuple[KnownPeer, ...]:
         """Peers to tell `to` about: live ones, whose addresses are their own word."""
-        others = [
-            (peer, neighbour.said.addresses)
-            for peer, neighbour in self._live.items()
-            if neighbour.said.addresses and peer != to
-        ]
+        live = self._live
+        others = [peer for peer, neighbour in live.items() if neighbour.said is not NOWHERE and peer != to]
         if len(others) > MAX_PEERS:
             others = rng.sample(others, MAX_PEERS)
-        return tuple(KnownPeer(*other) for other in others)
+        return tuple([KnownPeer(peer, live[peer].said.addresses) for peer in others])
 
     # --- what changes it
 
@@ -138,16 +135,14 @@ class Neighbourhood:
 
     def hear_of(self, peer: str, addresses: tuple[str, ...]) -> bool:
         """Somebody says where `peer` is. Returns whether that is news worth dialling for."""
-        if peer == self._me or not addresses:
-            return False
         record = self.known.get(peer)
         if record is None:
-            if len(self.known) >= MAX_KNOWN:
+            if peer == self._me or not addresses or len(self.known) >= MAX_KNOWN:
                 return False
             record = self.known[sys.intern(peer)] = hearsay(addresses[:MAX_ADDRESSES])
             self._count(peer, record, _UNKNOWN, _standing(record))
             return True
-        if record.link is Link.UP or record.spoke or record.reachable:
+        if record.spoke or record.link is Link.UP or record.reachable or not addresses:
             return False
         self.locate(peer, addresses[:MAX_ADDRESSES])
         return True

@@ -4,8 +4,10 @@ Owns the vocabulary of the protocol and every limit on it. `decode` returns a me
 lengths and ranges, or raises RemoteError; nothing else leaves it. Whether a message fits *this* node (its schema, its
 bases, what it has seen) is the peer's to judge, not ours.
 
-A message is a MessagePack array: first its number, then its fields in order. `msgpack` bounds every length before it
-allocates; `msgspec` then checks types and ranges.
+A message is a MessagePack array: first its number, then its fields in order. `msgspec` reads it straight into these
+types, and never more than they say: every text and list has a limit that is checked before anything is allocated for
+it, bytes can't claim more than the body has, nothing nests deeper than the types do, and no type has maps, extensions
+or unknown fields.
 """
 
 from __future__ import annotations
@@ -13,7 +15,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, TypeAlias
 
-import msgpack
 import msgspec
 from msgspec import Meta, Struct
 
@@ -122,6 +123,7 @@ class Goodbye(Struct, frozen=True, array_like=True, gc=False, tag=8, forbid_unkn
 Message: TypeAlias = Hello | Peers | Update | NeedBase | Base | NeedSnapshot | Snapshot | Goodbye
 
 _encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Message)
 
 
 def encode(message: Message) -> bytes:
@@ -142,22 +144,10 @@ def decode(body: bytes) -> Message:
     """
     message = frames.unwrap(body)
     try:
-        fields = msgpack.unpackb(
-            message,
-            use_list=False,
-            raw=False,
-            strict_map_key=True,
-            max_str_len=4 * MAX_TEXT,  # bytes of UTF-8
-            max_bin_len=len(message),
-            max_array_len=MAX_PEERS,
-            max_map_len=0,
-            max_ext_len=0,
-        )
-        # Without builtin_types a text would be taken for bytes in base64.
-        decoded: Message = msgspec.convert(fields, Message, builtin_types=(bytes,))
-    except (ValueError, RecursionError, msgpack.UnpackException) as error:
+        decoded: Message = _decoder.decode(message)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
         raise RemoteError(f"not a message: {error}") from error
-    for number in (getattr(decoded, "age", 0.0), getattr(decoded, "rate", 1.0)):
-        if not math.isfinite(number):
-            raise RemoteError(f"{type(decoded).__name__} carries {number}")
+    number = decoded.age + decoded.rate if isinstance(decoded, Update) else getattr(decoded, "age", 0.0)
+    if math.isnan(number):  # the one that no range keeps out
+        raise RemoteError(f"{type(decoded).__name__} carries {number}")
     return decoded

@@ -165,7 +165,7 @@ class Victim:
             v = self.peer.replica.x + self.noise(self.rng.choice((0.0, 0.01, 0.3, 3.0))) - base
         if not np.abs(v).max() < 1e9:
             v = self.noise(1.0)
-        return [1, *int8.encode(v, self.np_rng)]
+        return [1, *int8.encode(v, np.zeros_like(v), self.rng)]
 
     def valid(self, name: str) -> list[Any]:
         """A message that an honest peer could send now."""

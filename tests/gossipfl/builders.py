@@ -90,7 +90,7 @@ def meet(peer: Peer, *others: str, now: float = 0.0, **fields: Any) -> list[ev.E
 
 
 def quantised(x: Vector, base: Vector, seed: int = 0) -> msg.Int8:
-    scales, codes = int8.encode(x - base, np.random.default_rng(seed))
+    scales, codes = int8.encode(x, base, random.Random(seed))
     return msg.Int8(scales, codes)
 
 
@@ -161,7 +161,7 @@ def state(peer: Peer) -> dict[str, Any]:
         if joining is None
         else (sorted(joining.asked), joining.rounds, sorted(joining.snapshots), sorted(joining.waiting)),
         "wanted": list(peer.wanted.asked.items()),
-        "randomness": (peer._rng.getstate(), str(peer._rounding.bit_generator.state)),
+        "randomness": peer.rng.getstate(),
     }  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from multiaddr import Multiaddr
 
 from gossipfl.errors import RemoteError
 from gossipfl.protocol.events import Connected, Disconnected, Received
-from gossipfl.protocol.peer import MAX_STRIKES
+from gossipfl.protocol.parts.links import MAX_STRIKES
 from gossipfl.tasks.digits import digits
 from gossipfl.tasks.task import Node
 from gossipfl.wire import frames

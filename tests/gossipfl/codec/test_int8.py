@@ -1,19 +1,27 @@
 """int8: unbiased, off by less than one step, and deaf to payloads that lie."""
 
+import random
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from gossipfl.codec.int8 import BLOCK, LEVELS, decode, encode
+from gossipfl.codec.int8 import DITHER_BITS, decode, dither
+from gossipfl.codec.int8 import encode as encode_against
 from gossipfl.errors import RemoteError
-from gossipfl.model.schema import MAX_COORDINATE, Vector
+from gossipfl.kernels import BLOCK, LEVELS, MAX_SCALE
+from gossipfl.model.schema import Vector
 from tests.gossipfl.builders import full_of, noise
+
+
+def encode(v: Vector, rng: random.Random) -> tuple[bytes, bytes]:
+    return encode_against(v, np.zeros_like(v), rng)
 
 
 def there_and_back(v: Vector, seed: int = 0) -> tuple[Vector, Vector]:
     """The decoded vector, and the scale of each coordinate."""
-    scales, codes = encode(v, np.random.default_rng(seed))
+    scales, codes = encode(v, random.Random(seed))
     steps = np.repeat(np.frombuffer(scales, "<f4"), BLOCK)[: v.size]
     return decode(scales, codes, v.size), steps
 
@@ -23,7 +31,7 @@ def there_and_back(v: Vector, seed: int = 0) -> tuple[Vector, Vector]:
 @example(BLOCK + 1, 0, 1.0)
 def test_no_coordinate_is_off_by_a_whole_step(size: int, seed: int, scale: float) -> None:
     v = noise(size, seed, scale)
-    scales, codes = encode(v, np.random.default_rng(seed))
+    scales, codes = encode(v, random.Random(seed))
     assert (len(scales), len(codes)) == (4 * -(-size // BLOCK), size)
     decoded, steps = there_and_back(v, seed)
     assert decoded.dtype == np.float32
@@ -47,7 +55,7 @@ def test_a_zero_among_others_stays_exactly_zero() -> None:
 
 def test_rounding_is_unbiased() -> None:
     v, draws = noise(600, 1), 4000
-    rng = np.random.default_rng(2)
+    rng = random.Random(2)
     total = np.zeros(v.size)
     for _ in range(draws):
         scales, codes = encode(v, rng)
@@ -55,6 +63,28 @@ def test_rounding_is_unbiased() -> None:
     steps = np.repeat(np.frombuffer(scales, "<f4"), BLOCK)[: v.size]
     # One draw's standard deviation is at most half a step; 5 of them for the mean of 600 coordinates, 1 in 3,000 runs.
     assert (np.abs(total / draws - v) < 5 * 0.5 * steps / np.sqrt(draws)).all()
+
+
+def test_the_dither_is_uniform_and_in_no_order() -> None:
+    size = 1 << DITHER_BITS
+    table = dither().astype(np.float64)
+    assert (np.sort(table[:size]) == (np.arange(size) + 0.5) / size).all()
+    assert (table[:size] == table[size:]).all()
+    centred = table - 0.5
+    lags = [1, 2, 3, BLOCK, 650, 12_345]
+    correlations = [float(np.mean(centred[:size] * centred[lag : size + lag])) * 12 for lag in lags]
+    assert max(map(abs, correlations)) < 5 / np.sqrt(size)
+
+
+def test_coordinates_beyond_the_dither_are_rounded_on_their_own() -> None:
+    size = 1 << DITHER_BITS
+    v = np.full(size + 3 * BLOCK + 5, 0.3, np.float32)
+    v[::BLOCK] = 1.0  # the largest of each block
+    _, codes = encode(v, random.Random(0))
+    assert len(codes) == v.size
+    assert codes[:700] != codes[size : size + 700]
+    decoded, steps = there_and_back(v)
+    assert (np.abs(decoded - v) <= steps * (1 + 1e-5)).all()
 
 
 def test_each_block_has_its_own_scale() -> None:
@@ -65,8 +95,8 @@ def test_each_block_has_its_own_scale() -> None:
 
 def test_the_same_randomness_gives_the_same_bytes() -> None:
     v = noise(500)
-    assert encode(v, np.random.default_rng(3)) == encode(v, np.random.default_rng(3))
-    assert encode(v, np.random.default_rng(3)) != encode(v, np.random.default_rng(4))
+    assert encode(v, random.Random(3)) == encode(v, random.Random(3))
+    assert encode(v, random.Random(3)) != encode(v, random.Random(4))
 
 
 @pytest.mark.parametrize("magnitude", [1e-45, 1e-40, 1e-38, 1e-30, 1e9])
@@ -80,7 +110,7 @@ def test_extreme_magnitudes_decode_to_something_near(magnitude: float) -> None:
 def test_encode_leaves_its_input_alone() -> None:
     v = noise(100)
     v.flags.writeable = False
-    encode(v, np.random.default_rng(0))
+    encode(v, random.Random(0))
 
 
 def scale_of(*values: float) -> bytes:
@@ -104,7 +134,7 @@ def scale_of(*values: float) -> bytes:
         (scale_of(float("-inf")), b"\1", 1),
         (scale_of(-1), b"\1", 1),
         (scale_of(-1e-40), b"\1", 1),
-        (scale_of(1.1 * MAX_COORDINATE), b"\1", 1),
+        (scale_of(1.1 * MAX_SCALE), b"\1", 1),
         (scale_of(3e38), b"\1", 1),
         (scale_of(1, float("nan")), b"\1" * 300, 300),
     ],

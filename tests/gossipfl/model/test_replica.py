@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipfl.errors import LocalError
-from gossipfl.model.replica import CLIP_RMS, FLOOR_RMS, Replica
+from gossipfl.model.replica import FLOOR_RMS, REFUSE_RADII, Replica
 from gossipfl.model.schema import Schema, Tensor, Vector
 from tests.gossipfl.builders import flat, full_of, noise, vector
 
@@ -17,6 +17,11 @@ WITH_HEAD = Schema([Tensor("body", (3,)), Tensor("head", (2,), personal=True), T
 
 def replica(x: Vector) -> Replica:
     return Replica(flat(x.size), x)
+
+
+def merge(r: Replica, other: Vector, weight: float, age: float = 0.0) -> tuple[float, float, float]:
+    """Merge `other` whole: as a base, with a delta of nothing."""
+    return r.merge(other, np.zeros(1, np.float32), np.zeros(other.size, np.int8), weight, age)
 
 
 def bytes_of(r: Replica) -> tuple[bytes, bytes, bytes, bytes, float]:
@@ -51,10 +56,10 @@ def test_it_begins_as_it_was_told() -> None:
 def test_training_is_added_to_merges_that_happened_meanwhile() -> None:
     r = replica(vector(1, 2))
     start = r.full()
-    r.mix(vector(4, 4), 0.5, 0.0)
+    merge(r, vector(2, 3), 0.5)
     r.add_training(vector(11, 12) - start, 20)
-    assert (r.x == vector(13, 14)).all()
-    assert (r.anchor == vector(3, 4)).all()
+    assert (r.x == vector(11.5, 12.5)).all()
+    assert (r.anchor == vector(1.5, 2.5)).all()
     assert r.age == 20
 
 
@@ -101,24 +106,27 @@ def test_mixing_is_linear_in_model_and_age(seed: int, weight: float, own_age: fl
     x, other = noise(10, seed), noise(10, seed + 1)
     r = replica(x)
     r.age = own_age
-    difference, norm = r.difference(other.copy())
-    assert norm == pytest.approx(float(np.linalg.norm(other - x)), rel=1e-5)
-    r.mix(difference, weight, age)
-    assert np.allclose(r.x, (1 - weight) * x + weight * other, atol=1e-5)
-    assert (r.anchor == r.x).all()
-    assert not np.shares_memory(r.anchor, r.x)
-    assert r.age == pytest.approx((1 - weight) * own_age + weight * age)
+    distance, limit, moved = merge(r, other, weight, age)
+    assert distance == pytest.approx(float(np.linalg.norm(other - x)), rel=1e-5)
+    assert limit == pytest.approx(REFUSE_RADII * replica(x).radius())
+    assert moved == pytest.approx(weight * min(1.0, limit / REFUSE_RADII / distance))
+    merged = (1 - moved) * x + moved * other
+    assert np.allclose(r.x, merged, atol=1e-5)
+    assert r.age == pytest.approx((1 - moved) * own_age + moved * age)
+    r.add_training(noise(10, seed + 2), 20)
+    r.add_training(noise(10, seed + 3), 20)
+    assert np.allclose(r.anchor, merged if moved else x, atol=1e-5), "training leaves the anchor alone"
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_difference_to_nonsense_has_a_norm_that_is_not_finite(bad: float) -> None:
-    assert not math.isfinite(replica(noise(4)).difference(vector(0, 0, bad, 0))[1])
+    assert not math.isfinite(replica(noise(4)).distance(vector(0, 0, bad, 0)))
 
 
 @given(st.integers(1, 500), st.floats(0, 100))
 def test_the_radius_is_that_of_the_model_and_a_floor(size: int, scale: float) -> None:
     x = noise(size, 1, scale)
-    expected = CLIP_RMS * (float(np.linalg.norm(x.astype(np.float64))) + FLOOR_RMS * math.sqrt(size))
+    expected = float(np.linalg.norm(x.astype(np.float64))) + FLOOR_RMS * math.sqrt(size)
     assert replica(x).radius() == pytest.approx(expected, rel=1e-4)
 
 

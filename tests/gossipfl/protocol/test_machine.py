@@ -13,7 +13,7 @@ from gossipfl.model.replica import MAX_AGE
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import ASKED, ROUNDS
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
-from gossipfl.protocol.wanted import MAX_WANTED
+from gossipfl.protocol.parts.wanted import MAX_WANTED
 from gossipfl.wire import messages as msg
 from tests.gossipfl.builders import a_peer, base_message, full_of, hello, noise, only, quantised, said, snapshot, update
 

@@ -14,9 +14,11 @@ from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import PATIENCE
 from gossipfl.protocol.neighbour import MAX_ALLOWANCE
 from gossipfl.protocol.neighbourhood import FORGET_AFTER
-from gossipfl.protocol.peer import GIVE_AGAIN, INTRODUCE_EVERY, JOIN, MAX_STRIKES, PUBLISH, Peer
+from gossipfl.protocol.parts.exchange import GIVE_AGAIN
+from gossipfl.protocol.parts.links import MAX_STRIKES
+from gossipfl.protocol.parts.wanted import ASK_AGAIN
+from gossipfl.protocol.peer import INTRODUCE_EVERY, JOIN, PUBLISH, Peer
 from gossipfl.protocol.settings import Settings
-from gossipfl.protocol.wanted import ASK_AGAIN
 from gossipfl.wire import messages as msg
 from tests.gossipfl.builders import (
     Room,

@@ -13,7 +13,7 @@ from gossipfl.protocol.contacts import Contacts
 from gossipfl.protocol.joining import median
 from gossipfl.protocol.neighbour import Link, Neighbour
 from gossipfl.protocol.neighbourhood import Neighbourhood
-from gossipfl.protocol.wanted import Wanted
+from gossipfl.protocol.parts.wanted import Wanted
 from gossipfl_topology.live import named, sample
 from gossipfl_topology.live.sample import SIZE, TURN
 

@@ -76,7 +76,9 @@ class Sample:
         self._count += 1
         for ring in self._rings:
             if ring is not None:
-                ring.add(node)
+                ahead = position(node, ring.circle) - ring.here & MASK
+                if ahead <= ring.nearest or ahead >= ring.farthest:
+                    ring.add(node, ahead)
 
     def discard(self, node: str) -> None:
         """`node` may not be chosen any longer.
@@ -113,25 +115,24 @@ class Sample:
                 ring if ring is not None and ring.circle == number else _Ring(self._me, number, others)
                 for ring, number in zip(old, (circle(i, epoch, rings) for i in range(rings)), strict=True)
             ]
-        return frozenset([node for ring in self._rings if ring is not None for node in (ring.after[1], ring.before[1])])
+        return frozenset([node for ring in self._rings if ring is not None for node in (ring.after, ring.before)])
 
 
 class _Ring:
-    """The two beside `me` on a circle, each with how far ahead of `me` it stands."""
+    """The two beside `me` on a circle, and how far ahead of `me` they stand."""
 
-    __slots__ = ("_here", "after", "before", "circle")
+    __slots__ = ("after", "before", "circle", "farthest", "here", "nearest")
 
     def __init__(self, me: str, number: int, others: Collection[str]) -> None:
-        self.circle, self._here = number, position(me, number)
-        ahead = [(position(node, number) - self._here & MASK, node) for node in others]
-        self.after, self.before = min(ahead), max(ahead)
+        self.circle, self.here = number, position(me, number)
+        ahead = [(position(node, number) - self.here & MASK, node) for node in others]
+        (self.nearest, self.after), (self.farthest, self.before) = min(ahead), max(ahead)
 
-    def add(self, node: str) -> None:
-        one = (position(node, self.circle) - self._here & MASK, node)
-        if one < self.after:
-            self.after = one
-        elif one > self.before:
-            self.before = one
+    def add(self, node: str, ahead: int) -> None:
+        if (ahead, node) < (self.nearest, self.after):
+            self.nearest, self.after = ahead, node
+        elif (ahead, node) > (self.farthest, self.before):
+            self.farthest, self.before = ahead, node
 
     def has(self, node: str) -> bool:
-        return node in (self.after[1], self.before[1])
+        return node in (self.after, self.before)
