@@ -15,6 +15,7 @@ from typing import IO
 import numpy as np
 
 from gossipfl.errors import LocalError
+from gossipfl.kernels import kernel
 from gossipfl.tasks.task import Node, Task
 from gossipfl_sims.checks.liveness import Liveness
 from gossipfl_sims.checks.safety import Safety
@@ -30,6 +31,8 @@ from gossipfl_topology.wiring import wire
 
 DRAWN = 300
 """Nodes up to which the mesh is drawn: of more, a drawing shows nothing."""
+COMPILED = 256
+"""Nodes from which the compiled kernel is worth the seconds that it takes to compile; both give the same bytes."""
 Progress = Callable[[float, float, World], None]
 """Called now and then with the virtual time, when it will end, and the world."""
 
@@ -120,6 +123,7 @@ def build(scenario: Scenario, seed: int, trace: IO[str] | None = None) -> World:
         seed=seed,
         roles=[wiring.role(index) for index in range(scenario.nodes)],
         bootstraps=scenario.bootstraps,
+        kernel=kernel("numba" if scenario.nodes >= COMPILED else "numpy"),
         trace=trace,
     )
     if wiring.graph is not None:

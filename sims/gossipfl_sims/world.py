@@ -18,6 +18,8 @@ from typing import IO, Protocol, TypeAlias, assert_never
 import msgspec
 
 from gossipfl.errors import LocalError
+from gossipfl.kernels import Kernel
+from gossipfl.kernels import numpy as reference
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.contacts import MAX_LINKS
 from gossipfl.protocol.peer import Peer
@@ -71,6 +73,7 @@ class World:
         topology: who gets a publish, if the settings don't say it all.
         roles: of the machines, if they have any.
         bootstraps: so many of the first machines have addresses that all others know.
+        kernel: what does the peers' vector maths.
         trace: a file for all that happens.
     """
 
@@ -85,6 +88,7 @@ class World:
         topology: Topology | None = None,
         roles: Sequence[str] | None = None,
         bootstraps: int = 1,
+        kernel: Kernel = reference,
         trace: IO[str] | None = None,
     ) -> None:
         n = len(tasks)
@@ -111,6 +115,7 @@ class World:
         self.machines = {machine.name: machine for machine in made}
         self._devices = made
         self._bootstraps = bootstraps
+        self._kernel = kernel
 
     @property
     def trace_hash(self) -> str:
@@ -141,6 +146,7 @@ class World:
             addresses=(name,),
             bootstrap={first.name: (first.name,) for first in self._devices[: self._bootstraps]},
             topology=self.topology,
+            kernel=self._kernel,
         )
         self._schedule(0.0, machine, ev.Started())
 

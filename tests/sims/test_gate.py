@@ -7,14 +7,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gossipfl.mixing import metropolis
+from gossipfl.kernels import Codes, Floats
 from gossipfl.model.bases import Bases
 from gossipfl.model.replica import Replica
 from gossipfl.model.schema import Vector
 from gossipfl.model.served import Served
-from gossipfl.protocol import peer as peer_module
 from gossipfl.protocol.neighbour import Neighbour
 from gossipfl.protocol.neighbourhood import Neighbourhood
+from gossipfl.protocol.parts import merging
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
 from tests.sims.gate import gate
@@ -56,16 +56,13 @@ def no_dedupe(patch: pytest.MonkeyPatch) -> None:
 
 def alpha_above_a_half(patch: pytest.MonkeyPatch) -> None:
     """Whoever is heard wins."""
-    for module in (metropolis, peer_module):
-        patch.setattr(module, "alpha", lambda *_: 0.9, raising=False)
+    patch.setattr(merging, "alpha", lambda *_: 0.9)
 
 
 def base_mismatch_ignored(patch: pytest.MonkeyPatch) -> None:
     """A delta is added to whatever base is at hand."""
-    honest, adopt, held = Bases.__getitem__, Bases.adopt, Bases.__contains__
-    patch.setattr(Bases, "__contains__", lambda *_: True)
-    patch.setattr(Bases, "__getitem__", lambda self, name: honest(self, name if held(self, name) else self.own))
-    patch.setattr(Bases, "adopt", lambda self, name: adopt(self, name if held(self, name) else self.own))
+    honest = Bases.get
+    patch.setattr(Bases, "get", lambda self, name: honest(self, name if name in self else self.own))
 
 
 def lost_rebase(patch: pytest.MonkeyPatch) -> None:
@@ -90,12 +87,14 @@ def served_overshoots(patch: pytest.MonkeyPatch) -> None:
 
 def ages_are_believed(patch: pytest.MonkeyPatch) -> None:
     """A peer that claims to be a thousand years ahead is."""
-    honest = Replica.mix
+    honest = Replica.merge
 
-    def mix(self: Replica, difference: Vector, weight: float, age: float) -> None:
-        honest(self, difference, weight, 1e12 if age > self.age else age)
+    def merge(
+        self: Replica, base: Vector, scales: Floats, codes: Codes, weight: float, age: float
+    ) -> tuple[float, float, float]:
+        return honest(self, base, scales, codes, weight, 1e12 if age > self.age else age)
 
-    patch.setattr(Replica, "mix", mix)
+    patch.setattr(Replica, "merge", merge)
 
 
 def lost_links_stay_lost(patch: pytest.MonkeyPatch) -> None:

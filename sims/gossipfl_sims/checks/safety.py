@@ -22,8 +22,8 @@ from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import ASKED, REBASE_GAP, ROUNDS
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
+from gossipfl.protocol.parts.wanted import MAX_WANTED
 from gossipfl.protocol.peer import Peer
-from gossipfl.protocol.wanted import MAX_WANTED
 from gossipfl.wire import messages as msg
 from gossipfl_sims.machine import Machine
 from gossipfl_sims.world import MOST_LINKS, World
@@ -253,6 +253,8 @@ class Safety:
         elif np.array_equal(x, before.x):
             return None
         elif isinstance(before.message, msg.Update) and not self.liars:
+            np.minimum(self._low, before.x, out=self._low)  # it may have begun here, and not moved since
+            np.maximum(self._high, before.x, out=self._high)
             weight = max((effect.weight for effect in effects if isinstance(effect, ev.Merged)), default=0.0)
             scales = np.frombuffer(before.message.payload.scales, dtype="<f4")
             slack = weight * float(scales.max(initial=0)) + ROUNDING * (1 + float(np.abs(x).max()))
