@@ -127,7 +127,7 @@ def test_a_life_is_relived_to_the_same_state(seed: int, tmp_path: Path) -> None:
 def test_another_mixing_weight_is_found_at_the_first_merge(
     life: Recorded, recording: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gossipfl.protocol.peer.alpha", lambda theirs, ours: alpha(theirs, ours) * (1 - 1e-12))
+    monkeypatch.setattr("gossipfl.protocol.parts.merging.alpha", lambda theirs, ours: alpha(theirs, ours) * (1 - 1e-12))
     found = replay(recording)
     assert found.difference is not None
     assert found.difference.event == first_with(life, "Merged") > 5
@@ -163,7 +163,7 @@ def test_a_change_that_no_effect_shows_is_found_in_the_next_state(
 
 
 def test_a_peer_that_breaks_now_is_found(life: Recorded, recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gossipfl.protocol.peer.alpha", lambda theirs, ours: theirs / 0 * ours)
+    monkeypatch.setattr("gossipfl.protocol.parts.merging.alpha", lambda theirs, ours: theirs / 0 * ours)
     found = replay(recording)
     assert found.difference is not None
     assert found.difference.event == first_with(life, "Merged")
@@ -252,7 +252,7 @@ def test_lines_are_for_people_and_the_dict_for_json(
     assert same.lines()[0] == "node     n001, life 1"
     assert same.lines()[-1] == "result   the same: every effect of every event, and the state"
     assert f"state    {State.of(life).hash} recorded after event {same.events:,}" in same.lines()
-    monkeypatch.setattr("gossipfl.protocol.peer.alpha", lambda theirs, ours: 0.125 * (theirs < ours + 1e9))
+    monkeypatch.setattr("gossipfl.protocol.parts.merging.alpha", lambda theirs, ours: 0.125 * (theirs < ours + 1e9))
     found = replay(recording)
     assert any(line.startswith(f"differs  at event {first_with(life, 'Merged'):,}, Received") for line in found.lines())
     assert "note     recorded with numpy unknown, replayed with" in "\n".join(found.lines())
