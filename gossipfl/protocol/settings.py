@@ -50,14 +50,17 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         _check("mesh", self.mesh, 0 < len(self.mesh) <= 64, "1 to 64 characters")
         _check("interval", self.interval, 0.05 <= self.interval <= 86_400, "0.05 to 86400 seconds")
+        self._check_topology()
+        _check("role", self.role, self.role in ("", *ROLES), f"nothing, or one of {', '.join(ROLES)}")
+        _check("steps", self.steps, 1 <= self.steps <= 100_000, "1 to 100000")
+        _check("staleness", self.staleness, self.staleness in STRATEGIES, f"one of {', '.join(STRATEGIES)}")
+
+    def _check_topology(self) -> None:
         if not is_path(self.topology):
             try:
                 named(self.topology)
             except TopologyError as error:
                 raise LocalError(f"topology = {self.topology!r}: {error}") from None
-        _check("role", self.role, self.role in ("", *ROLES), f"nothing, or one of {', '.join(ROLES)}")
-        _check("steps", self.steps, 1 <= self.steps <= 100_000, "1 to 100000")
-        _check("staleness", self.staleness, self.staleness in STRATEGIES, f"one of {', '.join(STRATEGIES)}")
 
 
 def _check(key: str, value: object, ok: bool, allowed: str) -> None:  # noqa: FBT001

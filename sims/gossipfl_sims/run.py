@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import IO
 
 import numpy as np
+from msgspec import structs
 
 from gossipfl.errors import LocalError
 from gossipfl.kernels import kernel
-from gossipfl.tasks.task import Node, Task
+from gossipfl.tasks.task import DEFAULT_STEPS, Node, Task
 from gossipfl_sims.checks.liveness import Liveness
 from gossipfl_sims.checks.safety import Safety
 from gossipfl_sims.nemesis.faults import Partition
@@ -116,9 +117,10 @@ def build(scenario: Scenario, seed: int, trace: IO[str] | None = None) -> World:
     except TopologyError as error:
         raise LocalError(f"gossip.topology = {scenario.gossip.topology!r}: {error}") from error
     tasks: list[Task] = [make(Node(index, scenario.nodes, seed, data)) for index in range(scenario.nodes)]
+    suits = scenario.gossip.steps or getattr(tasks[0], "steps", DEFAULT_STEPS)
     world = World(
         tasks,
-        scenario.gossip,
+        structs.replace(scenario.gossip, steps=suits),
         link=scenario.network,
         seed=seed,
         roles=[wiring.role(index) for index in range(scenario.nodes)],

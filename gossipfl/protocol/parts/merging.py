@@ -49,8 +49,10 @@ class Merging:
         scales, codes = int8.parse(update.payload.scales, update.payload.codes, replica.x.size)
 
         tau = max(0.0, replica.age - update.age) / pace.progress
-        gap = REBASE_GAP * pace.progress
-        age = min(max(update.age, replica.age - gap), replica.age + gap)  # ages are self-reported
+        # Ages are self-reported, so one may move ours by no more than a fixed step. With a step that grows as ages do,
+        # like H̄, one liar makes those of a whole mesh grow exponentially.
+        step = REBASE_GAP * state.settings.steps
+        age = min(max(update.age, replica.age - step), replica.age + step)
         allowance = neighbour.allowance_at(now, pace.period)
         granted = min(alpha(update.rate, state.rate()) * self._staleness.weight(tau), allowance)
         distance, limit, weight = replica.merge(base, scales, codes, granted, age)

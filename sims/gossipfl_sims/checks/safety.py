@@ -32,6 +32,9 @@ MOST = 100
 """Violations kept: the first one matters."""
 REMEMBERED = 32
 """Versions of each sender whose true vector is kept; one that arrives later can't be told from a lie."""
+FASTEST, SOON = 32.0, 10.0
+"""So many times an interval's steps may an age grow by in an interval: models are published right after training, which
+makes it 1.6; a clock may run twice as fast; and each liar adds up to 8. And ten intervals at the start."""
 ROUNDING = 1e-5
 """Relative error of float32 sums."""
 
@@ -54,7 +57,6 @@ class Before(Struct):
     x: Vector
     served: Vector
     age: float
-    progress: float
 
 
 class Life:
@@ -103,9 +105,7 @@ class Safety:
             except RemoteError:
                 message = None
         replica = peer.replica
-        self._before = Before(
-            message, mark(peer, event), replica.x.copy(), replica.served.x.copy(), replica.age, peer.pace.progress
-        )
+        self._before = Before(message, mark(peer, event), replica.x.copy(), replica.served.x.copy(), replica.age)
 
     def after(self, machine: Machine, event: ev.Event, effects: list[ev.Effect]) -> None:
         """Check every rule."""
@@ -152,6 +152,10 @@ class Safety:
         x = peer.replica.x
         if not np.isfinite(np.dot(x, x)) or not np.isfinite(peer.replica.served.x).all():
             return "models are finite", f"|x| = {np.linalg.norm(x)}"
+        settings = peer.settings
+        oldest = FASTEST * settings.steps * (self._world.now / settings.interval + SOON)
+        if len(self._lives) > 3 and peer.replica.age > oldest:  # of two, nobody can tell who lies
+            return "ages don't run away", f"{peer.replica.age:.4g} steps; nobody can have trained {oldest:.4g}"
         if peer.incarnation != machine.incarnation:
             return "the incarnation is that of the disk", f"{peer.incarnation}, not {machine.incarnation}"
         return None
@@ -230,7 +234,7 @@ class Safety:
         if not 0 <= weight <= 0.5:
             return "a merge moves at most half the way", f"weight {weight}"
         replica = peer.replica
-        if abs(replica.age - before.age) > 0.5 * REBASE_GAP * before.progress + 1:
+        if abs(replica.age - before.age) > 0.5 * REBASE_GAP * peer.settings.steps + 1e-6 * replica.age:
             return "an age that a peer claims moves ours a little", f"from {before.age} to {replica.age}"
         if (true := self._true(sender, version)) is None or sender in self.liars:
             return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 from gossipfl.protocol.settings import Settings
 from gossipfl_sims.nemesis.faults import AnyFault, Time
@@ -26,6 +26,22 @@ class TaskChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """consensus, quadratic, softmax, digits, npz, or file.py:factory."""
     data: str = ""
     """What the task reads its data from."""
+
+
+class Gossip(Settings, frozen=True, forbid_unknown_fields=True):
+    """[gossip]: as in a daemon's configuration; and the topology may be any graph that `gossipfl topology` knows."""
+
+    steps: int = 0
+    """0: as many as suit the task, as daemons do."""
+
+    def __post_init__(self) -> None:
+        if self.steps == 0:
+            structs.replace(self, steps=1)  # which checks all else
+        else:
+            super().__post_init__()
+
+    def _check_topology(self) -> None:
+        """It is checked when it is built, for as many nodes as there are."""
 
 
 class Devices(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,8 +88,7 @@ class Scenario(Struct, frozen=True, forbid_unknown_fields=True):
     bootstraps: Count = 3
     """So many of the first nodes have addresses that all others know."""
     task: TaskChoice = TaskChoice()
-    gossip: Settings = Settings()
-    """[gossip]: as in a daemon's configuration."""
+    gossip: Gossip = Gossip()
     network: Link = Link()
     devices: Devices = Devices()
     time: Phases = Phases()

@@ -11,7 +11,7 @@ from gossipfl.errors import LocalError
 from gossipfl.model.bases import MAX_HELD, name_of
 from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
-from gossipfl.protocol.joining import PATIENCE
+from gossipfl.protocol.joining import PATIENCE, REBASE_GAP
 from gossipfl.protocol.neighbour import MAX_ALLOWANCE
 from gossipfl.protocol.neighbourhood import FORGET_AFTER
 from gossipfl.protocol.parts.exchange import GIVE_AGAIN
@@ -209,6 +209,15 @@ def test_the_age_follows_the_same_map_as_the_model() -> None:
     peer = with_friends("a")
     peer.handle(ev.Received("a", update(peer, full_of(0.6), age=40.0)), 4.0)
     assert peer.replica.age == 20
+
+
+def test_one_that_claims_a_great_age_again_and_again_adds_a_fixed_step_each_time() -> None:
+    peer = with_friends("liar", "b", "c")
+    for seq in range(1, 31):
+        peer.handle(ev.Received("liar", update(peer, full_of(0.6), seq=seq, age=1e15)), 4.0 + seq)
+        peer.handle(ev.TimerFired("publish"), 4.0 + seq)
+        trained(peer, 0.0, now=4.5 + seq)
+    assert peer.replica.age <= 30 * (1 + REBASE_GAP / 2) * peer.settings.steps
 
 
 # --- links
