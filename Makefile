@@ -31,7 +31,8 @@ fuzz: $(VENV)/.installed-dev ## a million malformed frames (FUZZ="--frames N --s
 bench: $(VENV)/.installed-dev ## the figures that the README and the docs claim
 	$(BIN)/python -m bench
 
-soak: $(VENV)/.installed-dev ## many seeds of the simulated mesh under faults
+soak: $(VENV)/.installed-dev ## ten thousand seeds of chaos, and more (SOAK="--seeds N" or "--seconds S")
+	$(BIN)/python -m tests.sims.gate $(SOAK)
 	$(BIN)/python -m pytest tests/sims -m soak
 
 clean: ## remove what was built

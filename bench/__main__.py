@@ -12,6 +12,9 @@ BENCHMARKS = {
     "consensus": "messages until 25 nodes agree, for every topology, with nodes absent",
     "learning": "what a topology does to learning, in the simulator",
     "graphs": "graphs of a million nodes beside networkx and igraph, and spectral gaps",
+    "simulator": "deliveries a second, memory, determinism, and meshes under partition and churn",
+    "fleet": "a million nodes in fleet mode, and how fast they train",
+    "reality": "the same mesh simulated and as real processes: accuracy and bytes",
     "digits": "eight daemons with two classes each, undisturbed and with kill -9",
     "mnist10": "ten daemons on MNIST shards to 0.90, beside other systems",
 }

@@ -20,7 +20,8 @@ FleetWorld(Fleet(nodes=100, contacts={contacts})).run(2.0)
 world = FleetWorld(fleet)
 begun = time.process_time()
 world.run(float({exchanges}))
-print(begun, time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, world.sample().merged)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(begun, time.process_time() - begun, peak, world.sample().merged)
 """
 CASES = (
     # floats, k, slots, contacts, exchanges; None for the contacts: everybody is everybody's.
@@ -55,19 +56,15 @@ MARKS = {"seconds": 30.0, "MB": 1000.0, "node-steps": 150_000.0}
 def main() -> None:
     print(f"{NODES:,} nodes, 10 % loss, churn, a partition: CPU seconds for {EXCHANGES} exchanges, one core")
     print(f"marks for 8 floats: {MARKS['seconds']:g} s, {MARKS['MB']:g} MB\n")
-    print(
-        f"{'floats':>8}{'k':>4}{'slots':>7}{'contacts':>10}{'to start':>10}{'seconds':>10}{'peak MB':>10}{'merges/node':>13}"
-    )
+    heads = {"floats": 8, "k": 4, "slots": 7, "contacts": 10, "to start": 10, "seconds": 10, "peak MB": 10, "merged": 8}
+    print("".join(f"{head:>{width}}" for head, width in heads.items()))
     for floats, k, slots, contacts, exchanges in CASES:
         start, seconds, memory, merged = _run(
             MIXING.format(nodes=NODES, floats=floats, k=k, slots=slots, contacts=contacts, exchanges=exchanges)
         )
         whole = "" if exchanges == EXCHANGES else f"   ({exchanges} exchanges)"
-        near = contacts or "all"
-        print(
-            f"{floats:8}{k:4}{slots:7}{near:>10}{start:10.1f}{seconds:10.1f}{memory:10.0f}{merged:13.1f}{whole}",
-            flush=True,
-        )
+        print(f"{floats:8}{k:4}{slots:7}{contacts or 'all':>10}{start:10.1f}", end="")
+        print(f"{seconds:10.1f}{memory:10.0f}{merged:8.1f}{whole}", flush=True)
     print(f"\ntraining, 20 rows of 64 features per node, one core; mark for 650 floats: {MARKS['node-steps']:,.0f}\n")
     print(f"{'floats':>8}{'steps at once':>15}{'node-steps/s':>14}")
     for hidden in (0, 32):

@@ -1,8 +1,13 @@
-"""The gate: what the seed draws must break no rule. Runs seeds in parallel, one process for each core."""
+"""The gate: what the seed draws must break no rule. Runs seeds in parallel, one process for each core.
+
+`python -m tests.sims.gate --seeds 10000`, or `--seconds 600`, runs as many as asked for.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
+import sys
 import time
 from collections.abc import Iterable, Iterator
 
@@ -11,6 +16,9 @@ from msgspec import Struct
 
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
+
+BATCH = 200
+"""Seeds between two looks at the clock."""
 
 
 class Outcome(Struct, frozen=True):
@@ -53,3 +61,22 @@ def gate(
         f"{runs} seeds, {faults:,} faults, {events:,} events, {len(bad)} with violations, {seconds:.0f} s", flush=True
     )
     return runs, faults, bad
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("gate", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--seeds", type=int, default=10_000, help="how many (default: 10000)")
+    parser.add_argument("--first", type=int, default=0, help="the first (default: 0)")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no more after so long")
+    given = parser.parse_args()
+    begun, at, faults, bad = time.perf_counter(), given.first, 0, 0
+    while at < given.first + given.seeds and time.perf_counter() - begun < given.seconds:
+        upto = min(at + BATCH, given.first + given.seeds)
+        _, some, broken = gate(range(at, upto))
+        at, faults, bad = upto, faults + some, bad + len(broken)
+    print(f"{at - given.first:,} seeds, {faults:,} faults: {bad} broke a rule")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
