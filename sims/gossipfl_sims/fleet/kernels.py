@@ -27,13 +27,16 @@ except ModuleNotFoundError:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Number = TypeVar("Number", np.float32, np.int32)
 Vectors = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int32]
 
-NODE = np.dtype([("age", np.float64), ("progress", np.float32), ("rate", np.float32)])
-"""What a merge needs of its receiver beside the vector, few bytes and together: each access is a cache miss.
-
-age: local steps in the model. progress: H̄, age per publish. rate: q, publishes per slot to one neighbour."""
+AGE, PROGRESS, RATE = 0, 1, 2
+"""Where these stand behind the d floats of a node's row. Age: local steps in the model, exact up to 2²⁴. Progress: H̄,
+age per publish. Rate: q, publishes per slot to one neighbour. One row and no tables beside it, since at a million nodes
+each place in memory that a merge touches is a cache miss: it takes 2.5 times as long with three."""
+LINE = 16
+"""Numbers of four bytes in a line of the cache: where a row is no longer than that, no row lies across two."""
 PACE = np.dtype([("period", np.float64), ("published_at", np.float64), ("published_age", np.float64)])
 """What only a publish needs. period: slots between publishes, a running mean; and when and at what age the last was."""
 AHEAD = 64
@@ -60,10 +63,10 @@ def compiled(function: Callable[P, R]) -> Callable[P, R]:
 class Crowd(NamedTuple):
     """All nodes."""
 
-    x: Vectors
-    """Their vectors, shape (n, d)."""
-    nodes: Any
-    """Their records, shape (n,) of NODE."""
+    d: int
+    """Floats of a vector."""
+    rows: Vectors
+    """Of each node its vector, its AGE, PROGRESS and RATE, shape (n, width_of(d))."""
     paces: Any
     """Their paces, shape (n,) of PACE."""
     alive: Any
@@ -75,12 +78,10 @@ class Flight(NamedTuple):
 
     to: Indices
     """Receivers, shape (m,)."""
-    row: Indices
+    source: Indices
     """Which of the publishes each message carries, shape (m,)."""
     sent: Vectors
-    """The vectors published, shape (≥ p, d)."""
-    said: Any
-    """Their ages and their senders' rates, shape (≥ p, 2)."""
+    """Rows as they were published, shape (≥ p, width_of(d))."""
 
 
 class Tally(NamedTuple):
@@ -92,8 +93,21 @@ class Tally(NamedTuple):
     """Counts of merges by staleness, shape (TAU_BINS,)."""
 
 
+def width_of(d: int) -> int:
+    """Floats in the row of a node whose vector has `d`: up to a line of the cache, a power of two."""
+    width = d + 3
+    return 1 << (width - 1).bit_length() if width <= LINE else width
+
+
+def aligned(rows: int, width: int, dtype: type[Number]) -> npt.NDArray[Number]:
+    """Zeros of four bytes each that begin with a line of the cache, shape (rows, width)."""
+    room = np.zeros(rows * width + LINE, dtype)
+    skip = -(room.ctypes.data // room.itemsize) % LINE
+    return room[skip : skip + rows * width].reshape(rows, width)
+
+
 @compiled
-def publish(senders: Indices, now: Any, chance: Any, steps: float, crowd: Crowd, sent: Vectors, said: Any) -> None:
+def publish(senders: Indices, now: Any, chance: Any, steps: float, crowd: Crowd, sent: Vectors) -> None:
     """The nodes `senders` publish: their ages grow, their pace is measured, and what they send is copied.
 
     Args:
@@ -102,23 +116,23 @@ def publish(senders: Indices, now: Any, chance: Any, steps: float, crowd: Crowd,
         chance: that a publish of a sender goes to a given neighbour, shape (p,).
         steps: by how much an age grows.
         crowd: all nodes.
-        sent: filled with the vectors that travel, shape (≥ p, d).
-        said: filled with their ages and rates, shape (≥ p, 2).
+        sent: filled with the rows that travel, shape (≥ p, width_of(d)).
     """
+    d, rows, paces, _ = crowd
     for p in range(senders.size):
         i = senders[p]
-        node, pace = crowd.nodes[i], crowd.paces[i]
-        node.age += steps
+        pace = paces[i]
+        rows[i, d + AGE] += steps
+        age = np.float64(rows[i, d + AGE])
+        progress = np.float64(rows[i, d + PROGRESS])
+        gained = max(0.0, age - pace.published_age)
         pace.period += SMOOTHING * (now[p] - pace.published_at - pace.period)
-        gained = max(0.0, node.age - pace.published_age)
-        node.progress = max(1.0, node.progress + SMOOTHING * (gained - node.progress))
-        node.rate = chance[p] / pace.period
         pace.published_at = now[p]
-        pace.published_age = node.age
-        said[p, 0] = node.age
-        said[p, 1] = node.rate
-        for c in range(crowd.x.shape[1]):
-            sent[p, c] = crowd.x[i, c]
+        pace.published_age = age
+        rows[i, d + PROGRESS] = max(1.0, progress + SMOOTHING * (gained - progress))
+        rows[i, d + RATE] = chance[p] / pace.period
+        for c in range(rows.shape[1]):
+            sent[p, c] = rows[i, c]
 
 
 @compiled
@@ -130,29 +144,27 @@ def merge(flight: Flight, crowd: Crowd, tally: Tally) -> float:
     Returns:
         A number without meaning, so that the compiler keeps the look-ups that it comes from.
     """
-    to, row, sent, said = flight
-    x, nodes, _, alive = crowd
+    to, source, sent = flight
+    d, rows, _, alive = crowd
     fate, taus = tally
-    d = x.shape[1]
     floor = FLOOR_RMS * math.sqrt(d)
     seen = 0.0
     for m in range(to.size):
         if m % AHEAD == 0:
             for ahead in range(m, min(m + AHEAD, to.size)):
-                seen += nodes[to[ahead]].age + x[to[ahead], 0]
-        j, r = to[m], row[m]
+                seen += rows[to[ahead], 0]
+        j, r = to[m], source[m]
         if not alive[j]:
             fate[MISSED] += 1
             continue
-        node = nodes[j]
         # Sums in four lanes, in a fixed order: one would wait for each addition before the next.
         n0, n1, n2, n3, o0, o1, o2, o3 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
         for c in range(0, d - 3, 4):
             x0, x1, x2, x3 = (
-                np.float64(x[j, c]),
-                np.float64(x[j, c + 1]),
-                np.float64(x[j, c + 2]),
-                np.float64(x[j, c + 3]),
+                np.float64(rows[j, c]),
+                np.float64(rows[j, c + 1]),
+                np.float64(rows[j, c + 2]),
+                np.float64(rows[j, c + 3]),
             )
             n0 += (sent[r, c] - x0) ** 2
             n1 += (sent[r, c + 1] - x1) ** 2
@@ -160,7 +172,7 @@ def merge(flight: Flight, crowd: Crowd, tally: Tally) -> float:
             n3 += (sent[r, c + 3] - x3) ** 2
             o0, o1, o2, o3 = o0 + x0 * x0, o1 + x1 * x1, o2 + x2 * x2, o3 + x3 * x3
         for c in range(d // 4 * 4, d):
-            x0 = np.float64(x[j, c])
+            x0 = np.float64(rows[j, c])
             n0 += (sent[r, c] - x0) ** 2
             o0 += x0 * x0
         norm, own = (n0 + n1) + (n2 + n3), (o0 + o1) + (o2 + o3)
@@ -169,42 +181,44 @@ def merge(flight: Flight, crowd: Crowd, tally: Tally) -> float:
         if not norm <= REFUSE_RADII * radius:
             fate[REFUSED] += 1
             continue
-        age, their_age, their_rate = node.age, said[r, 0], said[r, 1]
-        gap = REBASE_GAP * node.progress
+        age, their_age = np.float64(rows[j, d + AGE]), np.float64(sent[r, d + AGE])
+        progress = np.float64(rows[j, d + PROGRESS])
+        rate, their_rate = np.float64(rows[j, d + RATE]), np.float64(sent[r, d + RATE])
+        gap = REBASE_GAP * progress
         believed = min(max(their_age, age - gap), age + gap)
-        tau = max(0.0, age - their_age) / node.progress
-        weight = min(their_rate, node.rate) / (2 * their_rate)
+        tau = max(0.0, age - their_age) / progress
+        weight = min(their_rate, rate) / (2 * their_rate)
         if tau > HINGE_B:
             weight *= 1.0 / (HINGE_A * (tau - HINGE_B) + 1.0)
         if norm > radius:
             weight *= radius / norm
         share = np.float32(weight)
         for c in range(d):
-            x[j, c] += share * (sent[r, c] - x[j, c])
-        node.age = age + weight * (believed - age)
+            rows[j, c] += share * (sent[r, c] - rows[j, c])
+        rows[j, d + AGE] = age + weight * (believed - age)
         fate[MERGED] += 1
         taus[min(int(tau / TAU_WIDTH), TAU_BINS - 1)] += 1
     return seen
 
 
 @compiled
-def moments(x: Vectors, alive: Any, mean: Any) -> float:
-    """Fills `mean`, shape (d,), with that of the present nodes; returns their squared distance from it per float."""
-    n, d = x.shape
+def moments(crowd: Crowd, alive: Any, mean: Any) -> float:
+    """Fills `mean`, shape (d,), with that of `alive`; returns their mean squared distance from it per float."""
+    d, rows, _, _ = crowd
     present = 0
     mean[:] = 0.0
-    for i in range(n):
+    for i in range(alive.size):
         if alive[i]:
             present += 1
             for c in range(d):
-                mean[c] += x[i, c]
+                mean[c] += rows[i, c]
     if present == 0:
         return 0.0
     mean /= present
     total = 0.0
-    for i in range(n):
+    for i in range(alive.size):
         if alive[i]:
             for c in range(d):
-                difference = x[i, c] - mean[c]
+                difference = rows[i, c] - mean[c]
                 total += difference * difference
     return float(total / (present * d))

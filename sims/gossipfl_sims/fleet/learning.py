@@ -91,7 +91,7 @@ class Shards:
         return self._model.initial()
 
     def train(self, x: Vectors, nodes: Indices, steps: int) -> None:
-        """`steps` steps of gradient descent on the rows `nodes` of `x`, shape (n, d), in place."""
+        """`steps` steps of gradient descent for each of `nodes`, in place: the first d floats of their rows of `x`."""
         data = self.inputs, self.labels, self.shares
         _train(x, nodes, data, self.classes, self.hidden, np.float32(self.lr), steps)
 

@@ -12,12 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
-from gossipfl_sims.fleet.kernels import AHEAD, Indices, compiled
+from gossipfl_sims.fleet.kernels import AHEAD, LINE, Indices, aligned, compiled
 from gossipfl_topology import Graph
 from gossipfl_topology.live.sample import TURN
 
-LINE = 16
-"""Contacts in a line of the cache."""
 GONE = np.uint64(2**64 - 1)
 """The place on a circle of who is not there, or has been drawn already."""
 
@@ -72,7 +70,7 @@ class Sampled(Contacts):
     """
 
     def __init__(self, n: int, k: int, contacts: int, rng: np.random.Generator) -> None:
-        super().__init__(np.empty((n, contacts), np.int32), k, rng)
+        super().__init__(aligned(n, contacts, np.int32), k, rng)
         self._rng = rng
         self._turn = 0
         for ring in range(contacts // 2):

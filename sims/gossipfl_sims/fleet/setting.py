@@ -29,7 +29,7 @@ the refusal by distance, loss, churn, partitions. It leaves out:
 """What a result of fleet mode can't show; to be printed with every such result."""
 
 MIXING_BYTES = 90
-"""Per node beside its vector and contacts: its record, its clock, and the plans of one slot."""
+"""Per node beside its row and contacts: its pace and clock, and the plans of one slot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ class Fleet:
     def bytes_of_state(self, floats: int) -> int:
         """About what the state takes with vectors of `floats`, in bytes, beside Python and numba themselves."""
         flying = min(1.0, (self.latency + 1) * 1.1 / self.slots)
-        per_node = MIXING_BYTES + 4 * floats * (1 + flying)
+        per_node = MIXING_BYTES + 4 * (floats + 3) * (1 + flying)
         if self.sampled:
             assert self.contacts is not None
             per_node += 4 * self.contacts

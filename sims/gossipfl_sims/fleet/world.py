@@ -18,7 +18,7 @@ from msgspec import Struct
 from gossipfl.errors import LocalError
 from gossipfl.protocol.pace import SMOOTHING
 from gossipfl_sims.fleet import kernels
-from gossipfl_sims.fleet.kernels import Crowd, Flight, Indices, Tally, Vectors
+from gossipfl_sims.fleet.kernels import AGE, PROGRESS, RATE, Crowd, Flight, Indices, Tally, Vectors, aligned, width_of
 from gossipfl_sims.fleet.learning import MEASURED, Scores, Shards
 from gossipfl_sims.fleet.recipients import Circle, Contacts, Neighbours, Recipients, Sampled
 from gossipfl_sims.fleet.setting import Fleet
@@ -31,6 +31,8 @@ FIRST = (0.5, 1.0)
 """As in `gossipfl.protocol.peer`: the time from coming back until the first publish, in intervals."""
 
 
+PART = 1 << 16
+"""Nodes whose first vectors are drawn at once."""
 PAST = 25
 """Intervals before the start that the paces are means of; older ones would count less than 0.4 % together."""
 
@@ -85,21 +87,24 @@ class FleetWorld:
             self._check_views(views)
         streams = np.random.SeedSequence(fleet.seed).spawn(len(CAUSES))
         self._draws = {cause: np.random.default_rng(stream) for cause, stream in zip(CAUSES, streams, strict=True)}
-        self.crowd = Crowd(
-            self._start(d) if start is None else start.astype(np.float32),
-            np.zeros(n, kernels.NODE), np.zeros(n, kernels.PACE), np.ones(n, np.bool_),
-        )  # fmt: skip
-        """All vectors, records and paces, and who is present."""
+        self.crowd = Crowd(d, aligned(n, width_of(d), np.float32), np.zeros(n, kernels.PACE), np.ones(n, np.bool_))
+        """All nodes."""
+        self._begin(start)
         self._recipients = self._law(views)
         self._set_clocks()
         self._turn_at = self._first_turns()
         self._slot = 0
         self._flights: list[Flight] = []
-        self._spare: list[tuple[Vectors, npt.NDArray[np.float64]]] = []
+        self._spare: list[Vectors] = []
         self._sent = 0
         self._tally = Tally(np.zeros(3, np.int64), np.zeros(kernels.TAU_BINS, np.int64))
         self._origin = self._moments(np.ones(n, np.bool_))[0]
         self._measured = np.sort(self._draws["measured"].choice(n, min(n, MEASURED), replace=False))
+
+    @property
+    def x(self) -> Vectors:
+        """All vectors, shape (n, d); a view."""
+        return self.crowd.rows[:, : self.crowd.d]
 
     @property
     def now(self) -> float:
@@ -110,7 +115,7 @@ class FleetWorld:
     def result_hash(self) -> str:
         """Of all vectors, records and counts: the same for the same setting, on the same kind of machine."""
         result = hashlib.blake2b(digest_size=16)
-        for array in (*self.crowd, self._publish_at, *self._tally):
+        for array in (*self.crowd[1:], self._publish_at, *self._tally):
             result.update(array.view(np.uint8).data)
         return result.hexdigest()
 
@@ -142,7 +147,7 @@ class FleetWorld:
             int(self._tally.fate[kernels.MERGED]) / n,
             int(self._tally.fate[kernels.REFUSED]),
             tuple(self._tally.taus.tolist()),
-            None if self.shards is None else self.shards.scores(self.crowd.x[self._measured]),
+            None if self.shards is None else self.shards.scores(self.x[self._measured]),
         )
 
     def _check_views(self, views: Indices) -> None:
@@ -152,11 +157,16 @@ class FleetWorld:
         if (views >= n).any() or (views == np.arange(n)[:, None]).any():
             raise LocalError(f"fleet: views name a node itself or one that is not there; allowed are 0 to {n - 1}")
 
-    def _start(self, d: int) -> Vectors:
-        draw, n = self._draws["start"], self.fleet.nodes
-        if self.shards is None:
-            return draw.standard_normal((n, d), dtype=np.float32)
-        return np.tile(self.shards.initial(), (n, 1))
+    def _begin(self, start: Vectors | None) -> None:
+        """Write the first vectors, in parts, so that there is never a second copy of all."""
+        if start is not None:
+            self.x[:] = start
+        elif self.shards is not None:
+            self.x[:] = self.shards.initial()
+        else:
+            for first in range(0, self.fleet.nodes, PART):
+                part = self.x[first : first + PART]
+                part[:] = self._draws["start"].standard_normal(part.shape, dtype=np.float32)
 
     def _law(self, views: Indices | None) -> Recipients:
         fleet, draw = self.fleet, self._draws["contacts"]
@@ -172,11 +182,12 @@ class FleetWorld:
     def _set_clocks(self) -> None:
         """As if all had been publishing for long: at any phase, with a pace that is a mean of past intervals."""
         n, slots, draw = self.fleet.nodes, self.fleet.slots, self._draws["clocks"]
-        self.crowd.nodes["progress"], self.crowd.paces["period"] = self.fleet.steps, slots
+        self.crowd.rows[:, self.crowd.d + PROGRESS] = self.fleet.steps
+        self.crowd.paces["period"] = slots
         for _ in range(PAST):
             self.crowd.paces["period"] += SMOOTHING * (slots * draw.uniform(*JITTER, n) - self.crowd.paces["period"])
         chance = self._recipients.draw(np.arange(n, dtype=np.int32), self.crowd.alive, 0)[2]
-        self.crowd.nodes["rate"] = chance / self.crowd.paces["period"]
+        self.crowd.rows[:, self.crowd.d + RATE] = chance / self.crowd.paces["period"]
         current = slots * draw.uniform(*JITTER, n)
         self._publish_at = current * draw.random(n)
         self.crowd.paces["published_at"] = self._publish_at - current
@@ -197,7 +208,7 @@ class FleetWorld:
         if len(self._flights) == self.fleet.latency:
             flight = self._flights.pop(0)
             kernels.merge(flight, self.crowd, self._tally)
-            self._spare.append((flight.sent, flight.said))
+            self._spare.append(flight.sent)
         self._flights.append(self._publish())
 
     def _come_and_go(self) -> None:
@@ -213,7 +224,7 @@ class FleetWorld:
         back_at = np.maximum(self._turn_at[coming], self._slot)
         self._publish_at[coming] = back_at + slots * draw.uniform(*FIRST, coming.size)
         self.crowd.paces["published_at"][coming] = back_at
-        self.crowd.paces["published_age"][coming] = self.crowd.nodes["age"][coming]
+        self.crowd.paces["published_age"][coming] = self.crowd.rows[coming, self.crowd.d + AGE]
         stay = np.where(present, churn.absent, churn.present)
         self._turn_at[turning] += slots / self.fleet.interval * draw.exponential(stay)
 
@@ -230,13 +241,13 @@ class FleetWorld:
         now = self._publish_at[senders]
         self._publish_at[senders] += fleet.slots * self._draws["clocks"].uniform(*JITTER, senders.size)
         if self.shards is not None:
-            self.shards.train(self.crowd.x, senders, fleet.steps)
-        to, row, chance = self._recipients.draw(senders, self.crowd.alive, slot // fleet.slots)
-        sent, said = self._buffers(senders.size)
-        kernels.publish(senders, now, chance, fleet.steps, self.crowd, sent, said)
+            self.shards.train(self.crowd.rows, senders, fleet.steps)
+        to, source, chance = self._recipients.draw(senders, self.crowd.alive, slot // fleet.slots)
+        sent = self._room(senders.size)
+        kernels.publish(senders, now, chance, fleet.steps, self.crowd, sent)
         self._sent += to.size
-        arrives = self._arrives(senders[row], to)
-        return Flight(to[arrives], row[arrives], sent, said)
+        arrives = self._arrives(senders[source], to)
+        return Flight(to[arrives], source[arrives], sent)
 
     def _arrives(self, source: Indices, to: Indices) -> npt.NDArray[np.bool_]:
         """Which messages get through, shape (m,)."""
@@ -247,15 +258,12 @@ class FleetWorld:
                 arrives &= next(groups) == next(groups)
         return arrives
 
-    def _buffers(self, rows: int) -> tuple[Vectors, npt.NDArray[np.float64]]:
-        """Room for so many vectors and their ages and rates; taken from a flight that has landed, if it is enough."""
-        if self._spare:
-            sent, said = self._spare.pop()
-            if len(sent) >= rows:
-                return sent, said
-        room = rows + rows // 8 + 16
-        return np.empty((room, self.crowd.x.shape[1]), np.float32), np.empty((room, 2))
+    def _room(self, rows: int) -> Vectors:
+        """Room for so many rows; taken from a flight that has landed, if it is enough."""
+        if self._spare and len(sent := self._spare.pop()) >= rows:
+            return sent
+        return aligned(rows + rows // 8 + 16, width_of(self.crowd.d), np.float32)
 
     def _moments(self, alive: Any) -> tuple[npt.NDArray[np.float64], float]:
-        mean = np.empty(self.crowd.x.shape[1])
-        return mean, kernels.moments(self.crowd.x, alive, mean)
+        mean = np.empty(self.crowd.d)
+        return mean, kernels.moments(self.crowd, alive, mean)

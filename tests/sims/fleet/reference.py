@@ -61,7 +61,7 @@ class Reference:
             for node, jitter in zip(self.nodes, draw.uniform(*JITTER, n).tolist(), strict=True):
                 node.period += SMOOTHING * (slots * jitter - node.period)
         for i, node in enumerate(self.nodes):
-            node.rate = float(np.float32(self._recipients(i, 0)[1] / node.period))
+            node.rate = single(self._recipients(i, 0)[1] / node.period)
         for node, jitter, phase in zip(self.nodes, draw.uniform(*JITTER, n), draw.random(n), strict=True):
             current = slots * float(jitter)
             node.publish_at = current * float(phase)
@@ -135,11 +135,11 @@ class Reference:
         for i, jitter in zip(due, jitters, strict=True):
             node = self.nodes[i]
             to, chance = self._recipients(i, self.slot // fleet.slots)
-            node.age += fleet.steps
+            node.age = single(node.age + fleet.steps)
             node.period += SMOOTHING * (node.publish_at - node.published_at - node.period)
             gained = max(0.0, node.age - node.published_age)
-            node.progress = float(np.float32(max(1.0, node.progress + SMOOTHING * (gained - node.progress))))
-            node.rate = float(np.float32(chance / node.period))
+            node.progress = single(max(1.0, node.progress + SMOOTHING * (gained - node.progress)))
+            node.rate = single(chance / node.period)
             node.published_at, node.published_age = node.publish_at, node.age
             node.publish_at += fleet.slots * jitter
             messages += [(j, node.x.copy(), node.age, node.rate) for j in to]
@@ -175,8 +175,13 @@ class Reference:
         clip = min(1.0, radius / norm) if norm > 0 else 1.0
         weight = clip * (alpha(rate, node.rate) * Hinge().weight(tau))
         node.x += np.float32(weight) * (sent - node.x)
-        node.age += weight * (min(max(age, node.age - gap), node.age + gap) - node.age)
+        node.age = single(node.age + weight * (min(max(age, node.age - gap), node.age + gap) - node.age))
         self.merged += 1
+
+
+def single(number: float) -> float:
+    """As it is kept in a row."""
+    return float(np.float32(number))
 
 
 def length(vector: npt.NDArray[np.float64]) -> float:

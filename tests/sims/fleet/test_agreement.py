@@ -112,7 +112,7 @@ def test_mixing_agrees_with_whole_peers_within_five_percent(nodes: int) -> None:
                 runs.append([distance(start)])
                 for interval in range(INTERVALS):
                     fleet.run(interval + 1.0)
-                    runs[-1].append(distance(fleet.crowd.x))
+                    runs[-1].append(distance(fleet.x))
     logs = [np.array(runs) - np.array(runs)[:, :1] for runs in (exact, fleets, fair)]
     means = [log.mean(axis=0) for log in logs]
     error = np.expm1(means[1] - means[0])

@@ -47,8 +47,8 @@ def test_compiled_and_plain_rewriting_end_with_the_same_bytes(fleet: Fleet) -> N
     intervals = 18 if fleet.seed % 4 == 0 else 5  # contacts change after 16
     world.run(intervals * fleet.interval)
     reference.run(intervals * fleet.slots)
-    assert world.crowd.x.tobytes() == np.array([node.x for node in reference.nodes]).tobytes()
-    assert world.crowd.nodes["age"].tolist() == [node.age for node in reference.nodes]
+    assert world.x.tobytes() == np.array([node.x for node in reference.nodes]).tobytes()
+    assert world.crowd.rows[:, fleet.floats + kernels.AGE].tolist() == [node.age for node in reference.nodes]
     assert world.crowd.alive.tolist() == [node.alive for node in reference.nodes]
     sample = world.sample()
     assert round(sample.sent * 9) == reference.sent
@@ -67,18 +67,15 @@ def test_one_message_between_a_random_pair_contracts_and_keeps_the_mean_as_the_c
         for to in range(n):
             if source == to:
                 continue
-            nodes = np.zeros(n, kernels.NODE)
-            nodes["progress"] = nodes["rate"] = 1.0
             # A common offset, so that the clip radius is large; it is exact in float32.
-            crowd = kernels.Crowd(
-                (start + 64).astype(np.float32), nodes, np.zeros(n, kernels.PACE), np.ones(n, np.bool_)
-            )
-            flight = kernels.Flight(
-                np.array([to], np.int32), np.zeros(1, np.int32), crowd.x[source : source + 1].copy(), np.ones((1, 2))
-            )
+            rows = kernels.aligned(n, kernels.width_of(d), np.float32)
+            rows[:, :d] = start + 64
+            rows[:, d + kernels.PROGRESS] = rows[:, d + kernels.RATE] = 1.0
+            crowd = kernels.Crowd(d, rows, np.zeros(n, kernels.PACE), np.ones(n, np.bool_))
+            flight = kernels.Flight(np.array([to], np.int32), np.zeros(1, np.int32), rows[source : source + 1].copy())
             kernels.merge(flight, crowd, kernels.Tally(np.zeros(3, np.int64), np.zeros(kernels.TAU_BINS, np.int64)))
-            squares.append(((crowd.x - 64.0) ** 2).sum())
-            means.append(crowd.x.mean(axis=0) - 64.0)
+            squares.append(((rows[:, :d] - 64.0) ** 2).sum())
+            means.append(rows[:, :d].mean(axis=0) - 64.0)
     assert np.mean(squares) == pytest.approx((start**2).sum() * (1 - 1 / (2 * (n - 1))), rel=1e-5)
     assert np.mean(means, axis=0) == pytest.approx(np.zeros(d), abs=1e-5)
 
@@ -87,11 +84,11 @@ def test_one_message_between_a_random_pair_contracts_and_keeps_the_mean_as_the_c
 @given(fleets)
 def test_no_coordinate_leaves_the_hull_of_the_start(fleet: Fleet) -> None:
     world = FleetWorld(fleet)
-    low, high = world.crowd.x.min(axis=0), world.crowd.x.max(axis=0)
+    low, high = world.x.min(axis=0), world.x.max(axis=0)
     world.run(5 * fleet.interval)
     rounding = 4 * np.spacing(np.maximum(np.abs(low), np.abs(high)))
-    assert (world.crowd.x >= low - rounding).all()
-    assert (world.crowd.x <= high + rounding).all()
+    assert (world.x >= low - rounding).all()
+    assert (world.x <= high + rounding).all()
 
 
 def test_loss_moves_the_mean_no_further_than_a_random_walk_of_all_merges() -> None:
@@ -125,7 +122,7 @@ def test_nothing_crosses_a_partition_and_everything_mixes_after_it() -> None:
     fleet = Fleet(nodes=60, floats=4, partitions=(Partition(start=0.0, end=10.0, groups=groups),))
     world = FleetWorld(fleet, start=start)
     world.run(10.0)
-    assert world.crowd.x.tobytes() == start.tobytes()
+    assert world.x.tobytes() == start.tobytes()
     world.run(25.0)
     assert world.sample().consensus < 1e-3
 
@@ -135,18 +132,18 @@ def test_sessions_leave_the_fraction_present_that_their_means_say_and_the_absent
     fractions = [sample.alive for sample in world.samples(20.0, 1.0)]
     assert np.mean(fractions) == pytest.approx(0.75, abs=0.02)
     assert fractions[0] == pytest.approx(0.75, abs=0.04)
-    absent, before = ~world.crowd.alive, world.crowd.x.copy()
+    absent, before = ~world.crowd.alive, world.x.copy()
     world.run(20.0 + 1 / 20)
     still = absent & ~world.crowd.alive
     assert still.sum() > 300
-    assert (world.crowd.x[still] == before[still]).all()
+    assert (world.x[still] == before[still]).all()
 
 
 def test_all_equal_stays_equal() -> None:
     start = np.full((100, 3), 0.3, np.float32)
     world = FleetWorld(Fleet(nodes=100, floats=3, loss=0.1), start=start)
     world.run(5.0)
-    assert world.crowd.x.tobytes() == start.tobytes()
+    assert world.x.tobytes() == start.tobytes()
     assert world.sample().consensus < 1e-7
 
 
