@@ -6,7 +6,6 @@ the healed one, and looks at the whole mesh every so often. One seed, one result
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +58,7 @@ class Run:
         self.world = build(scenario, seed, trace)
         self.safety = Safety(self.world) if checks else None
         self.series = Series(self.world)
+        self._looks = 0
         self.nemesis = Nemesis(self.world, scenario.faults, scenario.time.faulty)
         self.end = scenario.time.faulty + scenario.time.healed
         if scenario.nodes <= DRAWN:
@@ -98,14 +98,17 @@ class Run:
         return sorted({*late, self.scenario.time.faulty, self.end})
 
     def _pass_until(self, end: float, progress: Progress | None) -> None:
-        sample = self.scenario.time.sample
-        while self.world.now < end:
-            whole = math.floor(self.world.now / sample + 1e-9) + 1
-            self.world.run(min(end, whole * sample))
-            if self.world.now == whole * sample or self.world.now == self.end:
+        world, sample = self.world, self.scenario.time.sample
+        while world.now < end:
+            # The so-manieth look, counted: sums of steps would miss the ends of the phases by a rounding error.
+            due = (self._looks + 1) * sample
+            reached = due <= end * (1 + 1e-12)
+            world.run(min(due, end))
+            if reached or end == self.end:
+                self._looks += reached
                 self.series.sample()
             if progress is not None:
-                progress(self.world.now, self.end, self.world)
+                progress(world.now, self.end, world)
 
 
 def build(scenario: Scenario, seed: int, trace: IO[str] | None = None) -> World:

@@ -42,7 +42,7 @@ class Trace:
     def __init__(self, file: IO[str] | None = None) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
         self._pending = bytearray()
-        self._file = file
+        self.file = file
         self.events = 0
 
     def note(self, now: float, index: int, name: str, event: ev.Event) -> None:
@@ -52,8 +52,8 @@ class Trace:
         self._pending += _ENTRY.pack(now, index, KINDS[type(event)], header)
         if len(self._pending) > CHUNK:
             self._flush()
-        if self._file is not None:
-            self._file.write(f"{now!r} {name} {told(event)}\n")
+        if self.file is not None:
+            self.file.write(f"{now!r} {name} {told(event)}\n")
 
     @property
     def digest(self) -> str:

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from gossipfl.errors import RemoteError
 from gossipfl.protocol import events as ev
-from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
 from gossipfl.wire.messages import MAX_RATE
 from gossipfl_sims.machine import Machine
@@ -20,7 +19,7 @@ from gossipfl_sims.nemesis import faults as ft
 from gossipfl_sims.nemesis.lies import ABOUT_UPDATES, KEPT, Liar
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
-from gossipfl_sims.scenario.scenario import Phases, Scenario, TaskChoice
+from gossipfl_sims.scenario.scenario import Gossip, Phases, Scenario, TaskChoice
 from tests.gossipfl.builders import state
 
 LIAR = "n001"
@@ -68,7 +67,7 @@ class Court:
 
 def court(*how: ft.LieName, seed: int = 0, every: int = 1) -> tuple[Run, Court]:
     lie = ft.Lie(at=BEGINS, lasts=ENDS - BEGINS, how=how, every=every, nodes=(1,))
-    scenario = Scenario(nodes=4, task=TaskChoice("quadratic"), gossip=Settings(interval=0.5),
+    scenario = Scenario(nodes=4, task=TaskChoice("quadratic"), gossip=Gossip(interval=0.5),
                         time=Phases(ENDS, 45.0), faults=(lie,))  # fmt: skip
     run = Run(scenario, seed)
     return run, Court(run)
@@ -110,6 +109,17 @@ def test_a_claimed_rate_gives_no_weight() -> None:
     for peer, weight in heard.merged:
         by[peer == LIAR].append(weight)
     assert np.mean(by[True]) < 1.5 * np.mean(by[False])
+
+
+def test_a_claimed_age_does_not_make_the_others_old() -> None:
+    honest, _ = court("replay")
+    lied, _ = court("age")
+    ages = []
+    for run in (honest, lied):
+        run.nemesis.start()
+        run.world.run(ENDS)
+        ages.append([machine.peer.replica.age for machine in run.world if machine.peer is not None])
+    assert max(ages[1]) < 3 * max(ages[0])
 
 
 def test_no_version_is_merged_twice_however_often_it_is_said() -> None:
@@ -224,7 +234,9 @@ def test_one_of_so_many_frames_is_a_lie(every: int) -> None:
 
 
 def test_the_shipped_liars_are_outlived() -> None:
-    result = Run(load("byzantine-lite", ["task.name=softmax", "nodes=10", "mean_accuracy=0.85"]), 1).finish()
+    result = Run(
+        load("byzantine-lite", ["task.name=softmax", "nodes=8", "interval=2", "mean_accuracy=0.8"]), 1
+    ).finish()
     assert not result.violations
     assert not result.unmet
     assert sum(count for kind, count in result.faults_by_kind.items() if kind.startswith("lie: ")) > 100

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from gossipfl.protocol import events as ev
-from gossipfl.protocol.settings import Settings
 from gossipfl_sims.machine import Machine
 from gossipfl_sims.nemesis import chaos
 from gossipfl_sims.nemesis import faults as ft
@@ -23,7 +22,7 @@ from gossipfl_sims.nemesis.walls import EVERYWHERE, Groups, wall
 from gossipfl_sims.network import Link
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.plan import check
-from gossipfl_sims.scenario.scenario import Phases, Scenario, TaskChoice
+from gossipfl_sims.scenario.scenario import Gossip, Phases, Scenario, TaskChoice
 
 END = 40.0
 
@@ -32,7 +31,7 @@ def a_run(*faults: ft.AnyFault, nodes: int = 6, end: float = END, seed: int = 0,
     """A mesh of which everybody who is there at first has started."""
     usual: dict[str, Any] = {
         "nodes": nodes, "task": TaskChoice("consensus"), "time": Phases(end, 10.0), "faults": faults,
-        "gossip": Settings(interval=1.0),
+        "gossip": Gossip(interval=1.0),
     }  # fmt: skip
     scenario = Scenario(**usual | changes)
     assert not list(check(scenario))
@@ -310,7 +309,7 @@ def test_churn_keeps_the_share_away_that_its_means_make() -> None:
     """Of an alternating renewal process: down / (up + down); within four standard deviations of a time average."""
     nodes, end = 16, 2000.0
     run = a_run(ft.Churn(at=0.0, nodes=nodes, up=42.0, down=18.0), nodes=nodes, end=end,
-                gossip=Settings(interval=60.0))  # fmt: skip
+                gossip=Gossip(interval=60.0))  # fmt: skip
     away = 0
     for tick in range(1, int(end)):
         run.world.run(float(tick))
@@ -340,7 +339,7 @@ def test_churn_is_over_when_it_has_lasted() -> None:
     ],
 )
 def test_sleepers_are_awake_for_their_share(fault: ft.AnyFault, share: float, slack: float) -> None:
-    run = a_run(fault, end=400.0, gossip=Settings(interval=10.0))
+    run = a_run(fault, end=400.0, gossip=Gossip(interval=10.0))
     sleeping = 0
     for tick in range(200, 4000):
         run.world.run(tick / 10)

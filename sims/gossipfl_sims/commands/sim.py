@@ -8,7 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from gossipfl.cli import Exit
 from gossipfl.errors import LocalError
@@ -125,9 +125,10 @@ def _run(given: argparse.Namespace) -> int:
     for path in (given.html, given.trace, None if str(given.json) == "-" else given.json):
         if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
             raise LocalError(f"{path}: it is a folder" if path.is_dir() else f"{path}: there is no such folder")
+    made = _made(given, checks=not given.no_checks)
     with contextlib.ExitStack() as files:
-        trace = files.enter_context(given.trace.open("w", encoding="utf-8")) if given.trace is not None else None
-        made = _made(given, checks=not given.no_checks, trace=trace)
+        if given.trace is not None:
+            made.world.trace.file = files.enter_context(given.trace.open("w", encoding="utf-8"))
         result = _with_progress(made)
     if given.json is not None:
         if str(given.json) == "-":
@@ -145,7 +146,7 @@ def _run(given: argparse.Namespace) -> int:
     return Exit.OK if result.passed else Exit.FAILED
 
 
-def _made(given: argparse.Namespace, *, checks: bool, trace: IO[str] | None = None) -> Run:
+def _made(given: argparse.Namespace, *, checks: bool) -> Run:
     from gossipfl_sims.run import Run
     from gossipfl_sims.scenario.files import load
 
@@ -153,7 +154,7 @@ def _made(given: argparse.Namespace, *, checks: bool, trace: IO[str] | None = No
         raise LocalError(f"--seed {given.seed}: allowed is 0 or more")
     changes = [*given.changes, *([] if given.nodes is None else [f"nodes={given.nodes}"])]
     name = shlex.join([given.scenario, *(word for change in changes for word in ("--set", change))])
-    return Run(load(given.scenario, changes), given.seed, name=name, checks=checks, trace=trace)
+    return Run(load(given.scenario, changes), given.seed, name=name, checks=checks)
 
 
 def _with_progress(run: Run) -> Result:
@@ -220,7 +221,7 @@ def _tell(result: Result) -> None:
 
 def _replay(given: argparse.Namespace) -> int:
     path = Path(given.what)
-    if path.is_file() and path.suffix != ".toml":
+    if " " not in given.what and path.suffix != ".toml" and path.is_file():
         from gossipfl_sims.reality import replay
 
         replayed = replay(path)
@@ -231,7 +232,11 @@ def _replay(given: argparse.Namespace) -> int:
         return Exit.OK if replayed.same else Exit.FAILED
     parser = argparse.ArgumentParser("gossipfl sim replay", allow_abbrev=False)
     _add_run_arguments(parser)
-    run = _made(parser.parse_args(shlex.split(given.what)), checks=True)
+    try:
+        words = shlex.split(given.what)
+    except ValueError as error:
+        raise LocalError(f"replay: {given.what}: {error}") from error
+    run = _made(parser.parse_args(words), checks=True)
     with _leading_up(run):
         result = _with_progress(run)
     if given.json:
