@@ -44,6 +44,7 @@ class Idle:
         return np.zeros(self.schema.size, dtype=np.float32)
 
     def train(self, vector: Vector, steps: int, rng: np.random.Generator) -> Progress:
+        del rng
         vector += np.float32(1e-3 * (self._index % 7))
         return Progress(steps, 0, 0.0)
 
@@ -51,6 +52,7 @@ class Idle:
         return {"error": float(np.abs(vector).max())}
 
     def predict(self, vector: Vector, inputs: Vector) -> Vector:
+        del vector
         return inputs
 
 

@@ -51,6 +51,8 @@ class Result(Struct, frozen=True):
     disagreement: float
     bytes_per_node: float
     merges_per_node: float
+    checked: bool
+    """Were the rules checked after every event?"""
     violations: list[Violation]
     broken: int
     """Violations in all; the list holds the first hundred."""
@@ -110,6 +112,7 @@ def conclude(run: Run) -> Result:
         **found,
         bytes_per_node=last.bytes_per_node,
         merges_per_node=last.merges_per_node,
+        checked=safety is not None,
         violations=safety.violations if safety is not None else [],
         broken=safety.broken if safety is not None else 0,
         unmet=list(_unmet(scenario, found)),

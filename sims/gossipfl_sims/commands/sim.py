@@ -212,6 +212,8 @@ def _tell(result: Result) -> None:
         print(f"              … {result.broken} in all")
     for unmet in result.unmet:
         print(f"NOT MET       {unmet}")
+    if not result.checked:
+        print("unchecked     no rule was checked")
     if not result.passed:
         print(f"replay        {result.replay}")
 

@@ -50,7 +50,8 @@ def write(path: Path, result: dict[str, Any]) -> None:
 
 def _verdict(run: Result) -> Iterator[str]:
     if run.passed:
-        yield pages.verdict("Passed: no rule was broken, and every expectation was met.", good=True)
+        rules = "no rule was broken" if run.checked else "rules were not checked"
+        yield pages.verdict(f"Passed: {rules}, and every expectation was met.", good=True)
         return
     found = f"{run.broken} broken rules, {len(run.unmet)} unmet expectations."
     yield pages.verdict(f"Failed: {found}", good=False)
