@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from gossipfl_sims.checks.safety import Violation
+from gossipfl_sims.checks.safety import Safety, Violation
+from gossipfl_sims.nemesis.nemesis import Nemesis
 from gossipfl_sims.scenario.scenario import Expect, Scenario
-from gossipfl_sims.series import Graph, Sample, disagreement, metrics
-
-if TYPE_CHECKING:
-    from gossipfl_sims.run import Run
+from gossipfl_sims.series import Graph, Sample, Series, disagreement, metrics
+from gossipfl_sims.world import World
 
 
 class NodeResult(Struct, frozen=True):
@@ -31,7 +30,7 @@ class NodeResult(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """What came of a run. Fields are documented in docs/simulator.md."""
+    """What came of a run: the JSON that `gossipfl sim run --json` writes. What can't be told is None."""
 
     scenario: str
     about: str
@@ -41,15 +40,20 @@ class Result(Struct, frozen=True):
     nodes: int
     virtual_seconds: float
     trace_hash: str
+    """Of all events and all final models; equal for equal runs."""
     events: int
     faults: int
+    """Frames that met with something, and things that befell machines and links."""
     faults_by_kind: dict[str, int]
     mean_accuracy: float | None
+    """Of the served models of all machines that are up at the end; worst and best likewise."""
     worst_accuracy: float | None
     best_accuracy: float | None
     error: float | None
     disagreement: float
+    """Root mean square distance of the models from their mean, per coordinate."""
     bytes_per_node: float
+    """Sent."""
     merges_per_node: float
     checked: bool
     """Were the rules checked after every event?"""
@@ -61,14 +65,22 @@ class Result(Struct, frozen=True):
     replay: str
     """The line that runs this again."""
     series: dict[str, list[float | None]]
+    """The fields of series.Sample, one value for each look at the mesh."""
     pooled: dict[str, float]
+    """Metrics that are no accuracy, mean over all machines that are up."""
     staleness: dict[str, int]
+    """Merges by the lower edge of their class, in gossip intervals."""
     joins: dict[str, int]
+    """Cold ones, and by rebase."""
     refusals: dict[str, int]
+    """Frames by why they were refused."""
     failures: dict[str, int]
+    """What went wrong in nodes, as training that diverged."""
     shaded: list[tuple[float, float, str]]
+    """From, to, kind: when what went wrong."""
     each: list[NodeResult]
     graphs: list[Graph]
+    """The mesh of links at some moments; none of large meshes."""
 
     @property
     def passed(self) -> bool:
@@ -81,15 +93,24 @@ class Result(Struct, frozen=True):
         return made
 
 
-def conclude(run: Run) -> Result:
-    """The result of a run that is over."""
-    world, scenario, safety = run.world, run.scenario, run.safety
+def conclude(
+    scenario: Scenario,
+    world: World,
+    *,
+    name: str,
+    seed: int,
+    replay: str,
+    nemesis: Nemesis,
+    series: Series,
+    safety: Safety | None,
+) -> Result:
+    """The result of a run of `scenario` that is over, from what became of the world and what was seen there."""
     up = [machine for machine in world if machine.up]
     judged = metrics(up)
     accuracies = judged.pop("accuracy", [])
     means = {name: math.fsum(values) / len(values) for name, values in judged.items()}
-    faults = world.network.faults + run.nemesis.counts
-    last = run.series.samples[-1] if run.series.samples else run.series.sample()
+    faults = world.network.faults + nemesis.counts
+    last = series.samples[-1] if series.samples else series.sample()
     found: dict[str, Any] = {
         "mean_accuracy": math.fsum(accuracies) / len(accuracies) if accuracies else None,
         "worst_accuracy": min(accuracies, default=None),
@@ -98,14 +119,14 @@ def conclude(run: Run) -> Result:
         "disagreement": disagreement(up),
     }
     return Result(
-        scenario=run.name,
+        scenario=name,
         about=scenario.about,
-        seed=run.seed,
+        seed=seed,
         task=scenario.task.name,
         topology=scenario.gossip.topology,
         nodes=scenario.nodes,
         virtual_seconds=world.now,
-        trace_hash=_hash(run),
+        trace_hash=_hash(world),
         events=world.trace.events,
         faults=faults.total(),
         faults_by_kind=dict(sorted(faults.items())),
@@ -116,16 +137,16 @@ def conclude(run: Run) -> Result:
         violations=safety.violations if safety is not None else [],
         broken=safety.broken if safety is not None else 0,
         unmet=list(_unmet(scenario, found)),
-        replay=run.replay,
-        series=columns(run.series.samples),
+        replay=replay,
+        series=columns(series.samples),
         pooled={name: value for name, value in means.items() if name != "loss"},
-        staleness={f"{edge:g}": count for edge, count in sorted(run.series.staleness.items())},
-        joins=dict(run.series.joins),
-        refusals=dict(run.series.refusals.most_common()),
-        failures=dict(run.series.failures.most_common()),
-        shaded=run.nemesis.shaded,
-        each=_each(run),
-        graphs=run.series.graphs,
+        staleness={f"{edge:g}": count for edge, count in sorted(series.staleness.items())},
+        joins=dict(series.joins),
+        refusals=dict(series.refusals.most_common()),
+        failures=dict(series.failures.most_common()),
+        shaded=nemesis.shaded,
+        each=_each(world),
+        graphs=series.graphs,
     )
 
 
@@ -134,7 +155,7 @@ def columns(samples: list[Sample]) -> dict[str, list[float | None]]:
     return {field: [getattr(sample, field) for sample in samples] for field in Sample.__struct_fields__}
 
 
-def _each(run: Run) -> list[NodeResult]:
+def _each(world: World) -> list[NodeResult]:
     return [
         NodeResult(
             id=machine.name,
@@ -146,14 +167,14 @@ def _each(run: Run) -> list[NodeResult]:
             starts=machine.incarnation,
             age=machine.peer.replica.age if machine.peer is not None else None,
         )
-        for machine in run.world
+        for machine in world
     ]
 
 
-def _hash(run: Run) -> str:
+def _hash(world: World) -> str:
     """Of all events, and of the models that they led to."""
-    whole = hashlib.blake2b(run.world.trace_hash.encode(), digest_size=16)
-    for machine in run.world:
+    whole = hashlib.blake2b(world.trace_hash.encode(), digest_size=16)
+    for machine in world:
         if machine.peer is not None:
             whole.update(machine.peer.replica.x.data)
             whole.update(machine.peer.replica.served.x.data)

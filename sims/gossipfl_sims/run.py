@@ -89,7 +89,14 @@ class Run:
             for machine, rule, detail in liveness.broken():
                 self.safety.report(machine, None, rule, detail)
         self._pass_until(self.end, progress)
-        return conclude(self)
+        return self.result()
+
+    def result(self) -> Result:
+        """What has come of it so far."""
+        return conclude(
+            self.scenario, self.world, name=self.name, seed=self.seed, replay=self.replay, nemesis=self.nemesis,
+            series=self.series, safety=self.safety,
+        )  # fmt: skip
 
     def _moments(self) -> list[float]:
         """When the mesh is worth a drawing: late in each partition, when all is healed, and at the end."""

@@ -105,9 +105,8 @@ def test_the_hash_is_of_the_models_too() -> None:
     machine = next(machine for machine in run.world if machine.peer is not None)
     assert machine.peer is not None
     machine.peer.replica.x = machine.peer.replica.x * 2
-    from gossipfl_sims.result import conclude
 
-    assert conclude(run).trace_hash != before.trace_hash
+    assert run.result().trace_hash != before.trace_hash
     assert run.world.trace_hash == events
 
 
