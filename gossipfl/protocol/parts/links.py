@@ -110,8 +110,9 @@ class Links:
 
     def on_peers(self, peers: tuple[msg.KnownPeer, ...]) -> None:
         """Somebody tells whom it knows."""
+        hear_of = self._state.neighbourhood.hear_of
         for known in peers:
-            if self._state.neighbourhood.hear_of(known.peer, known.addresses):
+            if hear_of(known.peer, known.addresses):
                 self.dial(known.peer)
 
     def on_goodbye(self, peer: str) -> None:

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from gossipfl_topology.live.topology import DICE, MASK, View, position
+from gossipfl_topology.live.topology import DICE, MASK, View, places, position
 from gossipfl_topology.parameters import check
 
 
@@ -48,8 +48,8 @@ class KOut:
     def drawer(self, me: str, view: View) -> Callable[[int], tuple[str, ...]]:
         """See Topology."""
         others = sorted(node for node in view if node != me)
-        here = position(me)
-        ahead = np.array([position(node) - here & MASK for node in others], dtype=np.uint64)
+        here, place = position(me), places(0)
+        ahead = np.array([place[node] - here & MASK for node in others], dtype=np.uint64)
 
         def draw(epoch: int) -> tuple[str, ...]:
             places = ahead * np.uint64(position(str(epoch), DICE) | 1)  # modulo 2⁶⁴
