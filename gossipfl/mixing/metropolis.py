@@ -20,4 +20,4 @@ def alpha(rate_in: Number, rate_out: Number) -> Number:
         rate_in: q_ij > 0, messages per second from the sender to the receiver.
         rate_out: q_ji > 0, messages per second from the receiver to the sender.
     """
-    return (rate_in if rate_in < rate_out else rate_out) / (2 * rate_in)
+    return min(rate_in, rate_out) / (2 * rate_in)

@@ -48,6 +48,7 @@ class Contacts:
         """Choose anew, from all who are known now."""
         chosen, turn = self._neighbourhood.sample.of(epoch, self._neighbourhood.candidates), epoch // TURN
         if turn == self._turn and chosen == self._sample and self.topology.fresh:
+            self.chosen = self._sample = chosen  # equal, but then there is one of it
             return  # so it is with most new links
         self._turn, self._sample = turn, chosen
         self._add_neighbours(epoch)
@@ -94,11 +95,11 @@ class Contacts:
 
     def spare(self, rng: random.Random) -> list[str]:
         """Links to let go of because there are too many: at random, so that nobody can push out certain others."""
-        links = self._neighbourhood.links
-        if len(links) <= MAX_LINKS:
+        surplus = self._neighbourhood.linked() - MAX_LINKS
+        if surplus <= 0:
             return []
-        spare = [peer for peer in links if peer not in self.chosen]
-        return rng.sample(spare, min(len(spare), len(links) - MAX_LINKS))
+        spare = [peer for peer in self._neighbourhood.links if peer not in self.chosen]
+        return rng.sample(spare, min(len(spare), surplus))
 
     def _look(self) -> None:
         """See who can be reached, if that may have changed."""

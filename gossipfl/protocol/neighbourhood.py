@@ -26,6 +26,8 @@ FORGET_AFTER = 8
 
 _DIALLING, _LINKED, _LIVE, _CANDIDATE = 1, 2, 4, 8
 """What a record counts for, in one number that costs nothing to make; a candidate has a link, or an address to dial."""
+_SILENT = _LINKED | _LIVE
+"""Of these two, who is silent has the first."""
 _UP, _DIALLED = Link.UP, Link.DIALLING
 """Looked up once: members of an enum are found slowly, and this is done for every change."""
 
@@ -44,13 +46,13 @@ class Neighbourhood:
         self._me = me
         self.known: dict[str, Neighbour | Hearsay] = {}
         """To be looked at only; the methods below change it."""
-        self.links: dict[str, Neighbour] = {}
-        """Those of them that there is a link to."""
         self.sample = Sample(me)
         """Whom to have links with, of those who are linked or can be reached."""
         self.changes = 0
         """Grows with every change but those of versions, so that what was made of the table can be kept until then."""
         self._live: dict[str, Neighbour] = {}
+        self._silent: dict[str, Neighbour] = {}
+        """Linked and not live: nearly nobody, so the two are kept apart and not one within the other."""
         self._ages: list[float] = []
         """Of the live peers, ascending."""
         self.bases: dict[bytes, int] = {}
@@ -67,13 +69,20 @@ class Neighbourhood:
 
     def silent(self) -> list[str]:
         """The peers that there is a link to and that have not said Hello."""
-        if len(self.links) == len(self._live):
-            return []
-        return [peer for peer, neighbour in self.links.items() if not neighbour.greeted]
+        return list(self._silent)
+
+    @property
+    def links(self) -> dict[str, Neighbour]:
+        """The peers that there is a link to; a new dict."""
+        return self._live | self._silent
+
+    def linked(self) -> int:
+        """How many links there are."""
+        return len(self._live) + len(self._silent)
 
     def engaged(self) -> int:
         """How many links there are or may soon be."""
-        return len(self.links) + self._dialling
+        return len(self._live) + len(self._silent) + self._dialling
 
     def candidates(self) -> Collection[str]:
         """The peers that there is a link to or that can be dialled."""
@@ -196,6 +205,7 @@ class Neighbourhood:
 
     def set_base(self, neighbour: Neighbour, base: bytes) -> None:
         """The base that `neighbour` publishes against."""
+        base = next((name for name in self.bases if name == base), base)  # one object for all records
         if neighbour.live:
             self._count_base(neighbour.base, -1)
             self._count_base(base, 1)
@@ -251,11 +261,10 @@ class Neighbourhood:
                 self._nowhere.add(peer)
         if type(record) is not Neighbour:
             return
-        if changed & _LINKED:
-            if now & _LINKED:
-                self.links[peer] = record
-            else:
-                del self.links[peer]
+        if was & _SILENT == _LINKED:
+            del self._silent[peer]
+        if now & _SILENT == _LINKED:
+            self._silent[peer] = record
         if changed & _LIVE:
             if now & _LIVE:
                 self._live[peer] = record
