@@ -41,6 +41,10 @@ def encode(x: Vector, base: Vector, rng: random.Random, kernel: Kernel = referen
     """Scales and codes of x − base, shapes (d,): 4·⌈d/256⌉ and d bytes. `rng` decides the rounding."""
     scales, codes = np.empty(-(-x.size // BLOCK), np.dtype("<f4")), np.empty(x.size, np.int8)
     size = 1 << DITHER_BITS
+    if x.size <= size:  # most models, without the views that pieces need
+        begin = rng.getrandbits(DITHER_BITS)
+        kernel.encode(x, base, dither()[begin : begin + x.size], scales, codes)
+        return scales.tobytes(), codes.tobytes()
     for start in range(0, x.size, size):
         here, blocks = slice(start, start + size), slice(start // BLOCK, (start + size) // BLOCK)
         begin = rng.getrandbits(DITHER_BITS)

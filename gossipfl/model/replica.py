@@ -70,7 +70,7 @@ class Replica:
         """
         shared, personal = self.schema.parts(delta)
         x, self._spare = self._spare if self._spare is not None else np.empty_like(self.x), None
-        mine = np.empty_like(self._personal)
+        mine = np.empty_like(self._personal) if personal.size else self._personal  # most models have nothing personal
         if not (
             self._kernel.add(self.x, shared, x) and (not mine.size or self._kernel.add(self._personal, personal, mine))
         ):

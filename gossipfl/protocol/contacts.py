@@ -8,7 +8,7 @@ clock; sends nothing itself.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 from gossipfl.protocol.neighbourhood import Neighbourhood
 from gossipfl_topology.live import Topology, View, sample
@@ -46,9 +46,17 @@ class Contacts:
 
     def choose(self, epoch: int) -> None:
         """Choose anew, from all who are known now."""
-        self._turn = epoch // TURN
-        self._sample = self._neighbourhood.sample.of(epoch, self._neighbourhood.candidates)
+        chosen, turn = self._neighbourhood.sample.of(epoch, self._neighbourhood.candidates), epoch // TURN
+        if turn == self._turn and chosen == self._sample and self.topology.fresh:
+            self.chosen = self._sample = chosen  # equal, but then there is one of it
+            return  # so it is with most new links
+        self._turn, self._sample = turn, chosen
         self._add_neighbours(epoch)
+
+    def rewire(self, topology: Topology, epoch: int) -> None:
+        """From now on, `topology` says who gets a publish."""
+        self.topology, self._turn = topology, -1
+        self.choose(epoch)
 
     def _add_neighbours(self, epoch: int) -> None:
         self.chosen = self._sample
@@ -87,11 +95,11 @@ class Contacts:
 
     def spare(self, rng: random.Random) -> list[str]:
         """Links to let go of because there are too many: at random, so that nobody can push out certain others."""
-        links = self._neighbourhood.links
-        if len(links) <= MAX_LINKS:
+        surplus = self._neighbourhood.linked() - MAX_LINKS
+        if surplus <= 0:
             return []
-        spare = [peer for peer in links if peer not in self.chosen]
-        return rng.sample(spare, min(len(spare), len(links) - MAX_LINKS))
+        spare = [peer for peer in self._neighbourhood.links if peer not in self.chosen]
+        return rng.sample(spare, min(len(spare), surplus))
 
     def _look(self) -> None:
         """See who can be reached, if that may have changed."""
@@ -101,7 +109,7 @@ class Contacts:
             self._chance = self.topology.chance(len(reachable))
             self._draw = self.topology.drawer(self._me, self._view(reachable))
 
-    def _reachable(self) -> list[str]:
+    def _reachable(self) -> Collection[str]:
         """Of the live peers, those that a publish may go to.
 
         All of them where the topology names its neighbours itself. Where it draws, the live contacts: else those whom
@@ -111,9 +119,9 @@ class Contacts:
         live = self._neighbourhood.live()
         if not self.topology.fresh:
             return live
-        chosen = [peer for peer in live if peer in self.chosen]
-        return chosen if len(chosen) >= min(len(live), SIZE // 2) else sorted(sample(self._me, live, self._turn * TURN))
+        chosen = self.chosen.intersection(live)
+        return chosen if len(chosen) >= min(len(live), SIZE // 2) else sample(self._me, live, self._turn * TURN)
 
-    def _view(self, peers: list[str]) -> View:
+    def _view(self, peers: Iterable[str]) -> View:
         known = self._neighbourhood.known
         return {self._me: self._role} | {peer: known[peer].role for peer in peers}

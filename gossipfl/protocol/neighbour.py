@@ -129,6 +129,8 @@ class Neighbour(Struct, gc=False):
 
     def accepts(self, incarnation: int, seq: int) -> str | None:
         """Why a version is not the next one from this peer, or None when it is."""
+        if incarnation == self.incarnation and 0 < seq - self.seq <= MAX_SEQ_JUMP:
+            return None  # nearly always
         if (incarnation, seq) <= (self.incarnation, self.seq):
             return f"version {incarnation}.{seq} is not newer than {self.incarnation}.{self.seq}"
         known = self.seq if incarnation == self.incarnation else 0

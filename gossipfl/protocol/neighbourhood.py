@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import sys
 from bisect import bisect_left, insort
-from typing import NamedTuple
+from collections.abc import Collection
 
 from gossipfl.protocol.neighbour import NOWHERE, Hearsay, Link, Neighbour, hearsay
 from gossipfl.wire.messages import MAX_ADDRESSES, MAX_PEERS, KnownPeer
@@ -24,23 +24,19 @@ FORGET_AFTER = 8
 """Dials without an answer until a peer that never spoke to us is forgotten: addresses are hearsay."""
 
 
-class _Standing(NamedTuple):
-    """What a record counts for."""
-
-    dialling: bool
-    linked: bool
-    live: bool
-    candidate: bool
-    """Is there a link, or an address to dial?"""
+_DIALLING, _LINKED, _LIVE, _CANDIDATE = 1, 2, 4, 8
+"""What a record counts for, in one number that costs nothing to make; a candidate has a link, or an address to dial."""
+_SILENT = _LINKED | _LIVE
+"""Of these two, who is silent has the first."""
+_UP, _DIALLED = Link.UP, Link.DIALLING
+"""Looked up once: members of an enum are found slowly, and this is done for every change."""
 
 
-_UNKNOWN = _Standing(dialling=False, linked=False, live=False, candidate=False)
-
-
-def _standing(record: Neighbour | Hearsay) -> _Standing:
-    linked = record.link is Link.UP
-    candidate = linked or bool(record.configured or record.addresses)
-    return _Standing(record.link is Link.DIALLING, linked, linked and record.greeted, candidate)
+def _standing(record: Neighbour | Hearsay) -> int:
+    if record.link is _UP:
+        return _LINKED | _CANDIDATE | (_LIVE if record.greeted else 0)
+    reachable = _CANDIDATE if record.addresses or record.configured else 0
+    return reachable | _DIALLING if record.link is _DIALLED else reachable
 
 
 class Neighbourhood:
@@ -50,18 +46,20 @@ class Neighbourhood:
         self._me = me
         self.known: dict[str, Neighbour | Hearsay] = {}
         """To be looked at only; the methods below change it."""
-        self.links: dict[str, Neighbour] = {}
-        """Those of them that there is a link to."""
         self.sample = Sample(me)
         """Whom to have links with, of those who are linked or can be reached."""
         self.changes = 0
         """Grows with every change but those of versions, so that what was made of the table can be kept until then."""
         self._live: dict[str, Neighbour] = {}
+        self._silent: dict[str, Neighbour] = {}
+        """Linked and not live: nearly nobody, so the two are kept apart and not one within the other."""
         self._ages: list[float] = []
         """Of the live peers, ascending."""
         self.bases: dict[bytes, int] = {}
         """How many live peers publish against each base."""
         self._dialling = 0
+        self._nowhere: set[str] = set()
+        """Whom there is neither a link to nor an address of."""
 
     # --- what there is
 
@@ -71,17 +69,24 @@ class Neighbourhood:
 
     def silent(self) -> list[str]:
         """The peers that there is a link to and that have not said Hello."""
-        if len(self.links) == len(self._live):
-            return []
-        return [peer for peer, neighbour in self.links.items() if not neighbour.greeted]
+        return list(self._silent)
+
+    @property
+    def links(self) -> dict[str, Neighbour]:
+        """The peers that there is a link to; a new dict."""
+        return self._live | self._silent
+
+    def linked(self) -> int:
+        """How many links there are."""
+        return len(self._live) + len(self._silent)
 
     def engaged(self) -> int:
         """How many links there are or may soon be."""
-        return len(self.links) + self._dialling
+        return len(self._live) + len(self._silent) + self._dialling
 
-    def candidates(self) -> list[str]:
+    def candidates(self) -> Collection[str]:
         """The peers that there is a link to or that can be dialled."""
-        return [peer for peer, record in self.known.items() if record.link is Link.UP or record.reachable]
+        return self.known.keys() - self._nowhere
 
     def wants_link(self, peer: str) -> bool:
         """Is `peer` worth dialling?"""
@@ -103,10 +108,11 @@ class Neighbourhood:
     def introduce(self, to: str, rng: random.Random) -> tuple[KnownPeer, ...]:
         """Peers to tell `to` about: live ones, whose addresses are their own word."""
         live = self._live
-        others = [peer for peer, neighbour in live.items() if neighbour.said is not NOWHERE and peer != to]
-        if len(others) > MAX_PEERS:
-            others = rng.sample(others, MAX_PEERS)
-        return tuple([KnownPeer(peer, live[peer].said.addresses) for peer in others])
+        others = {peer: neighbour for peer, neighbour in live.items() if neighbour.said is not NOWHERE and peer != to}
+        if len(others) > MAX_PEERS:  # draw who is left out: they are fewer
+            for peer in rng.sample(list(others), len(others) - MAX_PEERS):
+                del others[peer]
+        return tuple([KnownPeer(peer, neighbour.said.addresses) for peer, neighbour in others.items()])
 
     # --- what changes it
 
@@ -119,6 +125,7 @@ class Neighbourhood:
             self._make_room()
             peer = sys.intern(peer)
             neighbour = Neighbour()
+            self._nowhere.add(peer)
         else:
             neighbour = Neighbour(record)  # type: ignore[arg-type]
         self.known[peer] = neighbour
@@ -136,13 +143,15 @@ class Neighbourhood:
     def hear_of(self, peer: str, addresses: tuple[str, ...]) -> bool:
         """Somebody says where `peer` is. Returns whether that is news worth dialling for."""
         record = self.known.get(peer)
+        if type(record) is Hearsay:
+            return False  # first, because this is so for most
         if record is None:
-            if peer == self._me or not addresses or len(self.known) >= MAX_KNOWN:
+            if len(self.known) >= MAX_KNOWN or peer == self._me or not addresses:
                 return False
             record = self.known[sys.intern(peer)] = hearsay(addresses[:MAX_ADDRESSES])
-            self._count(peer, record, _UNKNOWN, _standing(record))
+            self._count(peer, record, 0, _CANDIDATE)
             return True
-        if record.spoke or record.link is Link.UP or record.reachable or not addresses:
+        if record.spoke or record.link is _UP or record.reachable or not addresses:
             return False
         self.locate(peer, addresses[:MAX_ADDRESSES])
         return True
@@ -171,9 +180,10 @@ class Neighbourhood:
     def set_greeted(self, peer: str, *, greeted: bool) -> None:
         """Whether `peer` has said Hello on this link."""
         neighbour = self.meet(peer)
-        was = _standing(neighbour)
-        neighbour.greeted = greeted
-        self._count(peer, neighbour, was, _standing(neighbour))
+        if neighbour.greeted != greeted:
+            was = _standing(neighbour)
+            neighbour.greeted = greeted
+            self._count(peer, neighbour, was, _standing(neighbour))
 
     def set_role(self, peer: str, role: str) -> None:
         """What `peer` says that it is."""
@@ -195,6 +205,7 @@ class Neighbourhood:
 
     def set_base(self, neighbour: Neighbour, base: bytes) -> None:
         """The base that `neighbour` publishes against."""
+        base = next((name for name in self.bases if name == base), base)  # one object for all records
         if neighbour.live:
             self._count_base(neighbour.base, -1)
             self._count_base(base, 1)
@@ -218,39 +229,50 @@ class Neighbourhood:
 
     def _make_room(self) -> None:
         if len(self.known) >= MAX_KNOWN:
-            self._forget(min(self.known, key=self._worth))
+            worthless = (False, False, False)  # nobody is less, so whoever comes first of them goes
+            self._forget(
+                next((peer for peer in self.known if self._worth(peer) == worthless), None)
+                or min(self.known, key=self._worth)
+            )
 
     def _worth(self, peer: str) -> tuple[bool, bool, bool]:
         record = self.known[peer]
-        return record.connected, bool(record.configured), record.spoke
+        return record.link is _UP, bool(record.configured), record.spoke
 
     def _forget(self, peer: str) -> None:
         record = self.known.pop(peer)
-        self._count(peer, record, _standing(record), _UNKNOWN)
+        self._count(peer, record, _standing(record), 0)
+        self._nowhere.discard(peer)
 
-    def _count(self, peer: str, record: Neighbour | Hearsay, was: _Standing, now: _Standing) -> None:
+    def _count(self, peer: str, record: Neighbour | Hearsay, was: int, now: int) -> None:
         """`record` counted for `was` and counts for `now`."""
         self.changes += 1
-        if was == now:
+        changed = was ^ now
+        if not changed:
             return
-        self._dialling += now.dialling - was.dialling
-        if was.candidate != now.candidate:
-            (self.sample.add if now.candidate else self.sample.discard)(peer)
+        if changed & _DIALLING:
+            self._dialling += 1 if now & _DIALLING else -1
+        if changed & _CANDIDATE:
+            if now & _CANDIDATE:
+                self.sample.add(peer)
+                self._nowhere.discard(peer)
+            else:
+                self.sample.discard(peer)
+                self._nowhere.add(peer)
         if type(record) is not Neighbour:
             return
-        if was.linked != now.linked:
-            if now.linked:
-                self.links[peer] = record
-            else:
-                del self.links[peer]
-        if was.live != now.live:
-            if now.live:
+        if was & _SILENT == _LINKED:
+            del self._silent[peer]
+        if now & _SILENT == _LINKED:
+            self._silent[peer] = record
+        if changed & _LIVE:
+            if now & _LIVE:
                 self._live[peer] = record
                 insort(self._ages, record.age)
             else:
                 del self._live[peer]
                 del self._ages[bisect_left(self._ages, record.age)]
-            self._count_base(record.base, 1 if now.live else -1)
+            self._count_base(record.base, 1 if now & _LIVE else -1)
 
     def _count_base(self, base: bytes, by: int) -> None:
         count = self.bases.get(base, 0) + by

@@ -37,4 +37,5 @@ class Pace:
 
     def rate(self, reach: float) -> float:
         """q: publishes per second to a neighbour that `reach` of them go to."""
-        return min(MAX_RATE, max(MIN_RATE, reach / self.period))
+        rate = reach / self.period
+        return rate if MIN_RATE <= rate <= MAX_RATE else min(MAX_RATE, max(MIN_RATE, rate))

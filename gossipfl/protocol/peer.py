@@ -104,8 +104,7 @@ class Peer(State):
                 self._joiner.patience()
                 self._links.dial_all()
             case ev.Rewired(topology):
-                self.contacts.topology = topology
-                self.contacts.choose(self.epoch(now))
+                self.contacts.rewire(topology, self.epoch(now))
             case ev.Stopping():
                 self._stop(now)
             case _:

@@ -147,7 +147,7 @@ def decode(body: bytes) -> Message:
         decoded: Message = _decoder.decode(message)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
         raise RemoteError(f"not a message: {error}") from error
-    number = decoded.age + decoded.rate if isinstance(decoded, Update) else getattr(decoded, "age", 0.0)
+    number = decoded.age + decoded.rate if type(decoded) is Update else getattr(decoded, "age", 0.0)
     if math.isnan(number):  # the one that no range keeps out
         raise RemoteError(f"{type(decoded).__name__} carries {number}")
     return decoded

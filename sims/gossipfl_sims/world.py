@@ -258,16 +258,13 @@ class World:
     def _happen(self, count: int, machine: Machine, event: ev.Event) -> None:
         peer = machine.peer
         assert peer is not None
-        match event:
-            case ev.Received(sender, _):
-                if sender not in machine.links:
-                    return
-            case ev.TimerFired(timer):
-                if machine.timers.get(timer) != count:
-                    return  # replaced by a later one
-                del machine.timers[timer]
-            case _:
-                pass
+        if type(event) is ev.Received:
+            if event.peer not in machine.links:
+                return
+        elif type(event) is ev.TimerFired:
+            if machine.timers.get(event.timer) != count:
+                return  # replaced by a later one
+            del machine.timers[event.timer]
         self.trace.note(self.now, machine.index, machine.name, event)
         now = machine.offset + machine.rate * self.now
         if self.observers:
@@ -279,14 +276,15 @@ class World:
         else:
             effects = peer.handle(event, now)
         for effect in effects:
-            self._perform(machine, effect)
+            if type(effect) is ev.Merged:  # the most frequent one
+                machine.merges += 1
+            else:
+                self._perform(machine, effect)
 
     def _perform(self, machine: Machine, effect: ev.Effect) -> None:
         match effect:
-            case ev.Merged():
-                machine.merges += 1
-            case ev.Send(to, body, supersedes):
-                self._send(machine, to, body, supersedes=supersedes)
+            case ev.Send():
+                self._send(machine, effect.to, effect.body, supersedes=effect.supersedes)
             case ev.SetTimer(timer, delay):
                 machine.timers[timer] = self._schedule(delay / machine.rate, machine, ev.TimerFired(timer))
             case ev.Train():
@@ -295,7 +293,7 @@ class World:
                 self._dial(machine, peer)
             case ev.Disconnect(peer, _):
                 self._unlink(machine.name, peer)
-            case ev.Joined() | ev.Published() | ev.Refused() | ev.Failed():
+            case ev.Merged() | ev.Joined() | ev.Published() | ev.Refused() | ev.Failed():
                 pass  # observers have seen it
             case _:
                 assert_never(effect)
@@ -357,10 +355,15 @@ class World:
 
     def _send(self, machine: Machine, to: tuple[str, ...], body: bytes, *, supersedes: bool) -> None:
         unlimited = self.network.link.bandwidth == inf
+        if unlimited and machine.lie is None:
+            received = ev.Received(machine.name, body)  # one for all
+            for receiver in to:
+                self._leave(machine, receiver, received)
+            return
         for receiver in to:
             for told in (body,) if machine.lie is None else machine.lie(body, receiver):
                 if unlimited:
-                    self._leave(machine, receiver, told)
+                    self._leave(machine, receiver, ev.Received(machine.name, told))
                     continue
                 entry = (receiver, told, supersedes)
                 turn = next((i for i, one in enumerate(machine.outbox) if one[::2] == entry[::2] and supersedes), None)
@@ -381,18 +384,18 @@ class World:
 
             def sent() -> None:
                 if machine.uplink == uplink:
-                    self._leave(machine, receiver, body)
+                    self._leave(machine, receiver, ev.Received(machine.name, body))
                     self._send_next(machine, uplink)
 
             self.at((len(body) + FRAME_LENGTH) / self.network.link.bandwidth, sent)
 
-    def _leave(self, machine: Machine, receiver: str, body: bytes) -> None:
-        """`body` has left `machine`."""
+    def _leave(self, machine: Machine, receiver: str, received: ev.Received) -> None:
+        """What `receiver` is to receive has left `machine`."""
         machine.frames_sent += 1
-        machine.bytes_sent += len(body) + FRAME_LENGTH
+        machine.bytes_sent += len(received.body) + FRAME_LENGTH
         if self.on_frame is not None:
-            self.on_frame(machine.name, receiver, body)
-        self._carry(machine, receiver, ev.Received(machine.name, body))
+            self.on_frame(machine.name, receiver, received.body)
+        self._carry(machine, receiver, received)
 
     def _carry(self, machine: Machine, receiver: str, received: ev.Received) -> None:
         other = self.machines.get(receiver)
@@ -403,6 +406,6 @@ class World:
             network.faults["held frame"] += 1
             self._held.append((machine, other, other.life, received))
             return
-        for delay, body in network.arrivals(machine.index, other.index, received.body):
-            event = received if body is received.body else ev.Received(received.peer, body)
-            self._schedule(delay, other, event)
+        sent = received.body
+        for delay, body in network.arrivals(machine.index, other.index, sent):
+            self._schedule(delay, other, received if body is sent else ev.Received(received.peer, body))

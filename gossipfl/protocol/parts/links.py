@@ -83,7 +83,7 @@ class Links:
     def greet_the_silent(self) -> None:
         """Say Hello again where none came back: on a lossy link either may have been lost."""
         for peer in self._state.neighbourhood.silent():
-            self._greet(peer, self._state.neighbourhood.links[peer])
+            self._greet(peer, self._state.neighbourhood.meet(peer))
 
     def on_hello(self, peer: str, neighbour: Neighbour, hello: msg.Hello, now: float) -> None:
         """`peer` greets."""
@@ -110,8 +110,9 @@ class Links:
 
     def on_peers(self, peers: tuple[msg.KnownPeer, ...]) -> None:
         """Somebody tells whom it knows."""
+        hear_of = self._state.neighbourhood.hear_of
         for known in peers:
-            if self._state.neighbourhood.hear_of(known.peer, known.addresses):
+            if hear_of(known.peer, known.addresses):
                 self.dial(known.peer)
 
     def on_goodbye(self, peer: str) -> None:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
 
-from gossipfl_topology.live.topology import DICE, MASK, View, position
+from gossipfl_topology.live.topology import DICE, MASK, View, places, position
 from gossipfl_topology.parameters import check
 
 
@@ -48,11 +49,11 @@ class KOut:
     def drawer(self, me: str, view: View) -> Callable[[int], tuple[str, ...]]:
         """See Topology."""
         others = sorted(node for node in view if node != me)
-        here = position(me)
-        ahead = np.array([position(node) - here & MASK for node in others], dtype=np.uint64)
+        here, place = position(me), places(0)
+        ahead = np.array([place[node] - here & MASK for node in others], dtype=np.uint64)
 
         def draw(epoch: int) -> tuple[str, ...]:
-            places = ahead * np.uint64(position(str(epoch), DICE) | 1)  # modulo 2⁶⁴
+            places = ahead * _stride(epoch)  # modulo 2⁶⁴
             return tuple(others[i] for i in places.argsort(kind="stable")[: self.k].tolist())
 
         return draw
@@ -64,3 +65,9 @@ class KOut:
         0.25
         """
         return min(1.0, self.k / others) if others else 1.0
+
+
+@lru_cache(maxsize=16)
+def _stride(epoch: int) -> np.uint64:
+    """The odd number of an epoch, the same for all peers of the process."""
+    return np.uint64(position(str(epoch), DICE) | 1)

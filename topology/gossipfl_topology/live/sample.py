@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from gossipfl_topology.live.rings import beside
-from gossipfl_topology.live.topology import MASK, position
+from gossipfl_topology.live.topology import MASK, places
 
 SIZE = 32
 """Links: each costs about 60 kB and a keep-alive. Meshes of up to 33 nodes are linked completely."""
@@ -64,6 +64,8 @@ class Sample:
         self._count = 0
         self._turn = -1
         self._rings: list[_Ring | None] = []
+        self._chosen: frozenset[str] | None = None
+        """What the rings give, if nobody came or went since."""
 
     def add(self, node: str) -> None:
         """`node`, which is not `me`, may be chosen from now on; it could not be before.
@@ -76,9 +78,10 @@ class Sample:
         self._count += 1
         for ring in self._rings:
             if ring is not None:
-                ahead = position(node, ring.circle) - ring.here & MASK
+                ahead = ring.places[node] - ring.here & MASK
                 if ahead <= ring.nearest or ahead >= ring.farthest:
                     ring.add(node, ahead)
+                    self._chosen = None
 
     def discard(self, node: str) -> None:
         """`node` may not be chosen any longer.
@@ -92,7 +95,7 @@ class Sample:
         self._count -= 1
         for i, ring in enumerate(self._rings):
             if ring is not None and ring.has(node):
-                self._rings[i], self._turn = None, -1
+                self._rings[i], self._chosen = None, None
 
     def of(self, epoch: int, candidates: Callable[[], Collection[str]]) -> frozenset[str]:
         """The sample in this epoch. `candidates` gives all who were added and not discarded.
@@ -107,7 +110,7 @@ class Sample:
         if self._count <= self._size:
             self._rings = []
             return frozenset(candidates())
-        if not self._rings or self._turn != epoch // TURN:
+        if self._chosen is None or not self._rings or self._turn != epoch // TURN:
             self._turn = epoch // TURN
             rings, others = self._size // 2, candidates()
             old = self._rings or [None] * rings
@@ -115,17 +118,20 @@ class Sample:
                 ring if ring is not None and ring.circle == number else _Ring(self._me, number, others)
                 for ring, number in zip(old, (circle(i, epoch, rings) for i in range(rings)), strict=True)
             ]
-        return frozenset([node for ring in self._rings if ring is not None for node in (ring.after, ring.before)])
+            self._chosen = frozenset([node for ring in self._rings if ring for node in (ring.after, ring.before)])
+        return self._chosen
 
 
 class _Ring:
     """The two beside `me` on a circle, and how far ahead of `me` they stand."""
 
-    __slots__ = ("after", "before", "circle", "farthest", "here", "nearest")
+    __slots__ = ("after", "before", "circle", "farthest", "here", "nearest", "places")
 
     def __init__(self, me: str, number: int, others: Collection[str]) -> None:
-        self.circle, self.here = number, position(me, number)
-        ahead = [(position(node, number) - self.here & MASK, node) for node in others]
+        self.circle = number
+        self.places = place = places(number)
+        self.here = here = place[me]
+        ahead = [(place[node] - here & MASK, node) for node in others]
         (self.nearest, self.after), (self.farthest, self.before) = min(ahead), max(ahead)
 
     def add(self, node: str, ahead: int) -> None:

@@ -17,6 +17,8 @@ View: TypeAlias = Mapping[str, str]
 MASK = (1 << 64) - 1
 DICE = 1 << 32
 """A circle that is no ring: for a second hash of an id, independent of its place."""
+MAX_CIRCLES, MAX_PLACES = 40, 1 << 14
+"""Kept in memory, for all peers of the process: more circles than one epoch has, and the ids of a large mesh."""
 
 
 class Topology(Protocol):
@@ -65,11 +67,34 @@ class Still(ABC):
         return 1.0
 
 
-@lru_cache(maxsize=1 << 16)
+class Places(dict[str, int]):
+    """Where each id stands on one circle, 0 … 2⁶⁴−1. A dict: whole neighbourhoods are looked up at a time."""
+
+    def __init__(self, circle: int) -> None:
+        self._salt = circle.to_bytes(8, "little")
+
+    def __missing__(self, node: str) -> int:
+        if len(self) >= MAX_PLACES:
+            self.clear()
+        place = int.from_bytes(blake2b(node.encode(), digest_size=8, salt=self._salt).digest(), "little")
+        self[node] = place
+        return place
+
+
+@lru_cache(maxsize=MAX_CIRCLES)
+def places(circle: int) -> Places:
+    """Circle number `circle`; circles are independent of each other.
+
+    >>> places(7)["a"] == position("a", 7)
+    True
+    """
+    return Places(circle)
+
+
 def position(node: str, circle: int = 0) -> int:
     """Where `node` stands on circle number `circle`, 0 … 2⁶⁴−1, uniform over ids and independent between circles.
 
     >>> 0 <= position("a") <= MASK and position("a") != position("a", 1)
     True
     """
-    return int.from_bytes(blake2b(node.encode(), digest_size=8, salt=circle.to_bytes(8, "little")).digest(), "little")
+    return places(circle)[node]
