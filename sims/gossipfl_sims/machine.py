@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from gossipfl.protocol.peer import Peer
 from gossipfl.tasks.task import Task
+from gossipfl_sims.uplink import Uplink
 
 Lie: TypeAlias = Callable[[bytes, str], Iterable[bytes]]
 """What a lying peer sends instead of a frame to a receiver."""
@@ -20,9 +21,9 @@ class Machine:
     """Device number `index`, which calls itself `name`."""
 
     __slots__ = (
-        "asleep_since", "asleep_until", "bytes_sent", "flushing", "frames_sent", "identity", "incarnation", "index",
-        "lie", "life", "links", "merges", "name", "offset", "outbox", "peer", "rate", "role", "seconds_per_step",
-        "sending", "slowdown", "task", "timers", "uplink",
+        "asleep_since", "asleep_until", "bytes_sent", "frames_sent", "identity", "incarnation", "index", "lie", "life",
+        "links", "merges", "name", "offset", "peer", "rate", "role", "seconds_per_step", "slowdown", "task", "timers",
+        "uplink",
     )  # fmt: skip
 
     def __init__(self, index: int, name: str, task: Task, seconds_per_step: float, role: str) -> None:
@@ -49,23 +50,13 @@ class Machine:
         # network
         self.links: dict[str, int] = {}
         """By peer: the number of the link. The other end of a link that died may not have noticed yet."""
-        self.uplink = 0
-        """Counts the times that the line was hung up: what was being sent then is lost."""
-        self.sending = self.flushing = False
-        self.outbox: list[tuple[str, bytes, bool]] = []
-        """What waits for a slow uplink: to whom, what, and whether a newer one makes it obsolete."""
+        self.uplink = Uplink()
         self.bytes_sent = self.frames_sent = self.merges = 0
 
     @property
     def up(self) -> bool:
         """Does its process run? It may be asleep."""
         return self.peer is not None
-
-    def hang_up(self) -> None:
-        """Nothing of what waits or is under way will leave."""
-        self.uplink += 1
-        self.outbox.clear()
-        self.sending = self.flushing = False
 
     def clock(self, now: float) -> float:
         """What this device's clock shows, in seconds."""

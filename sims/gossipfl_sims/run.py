@@ -6,8 +6,10 @@ the healed one, and looks at the whole mesh every so often. One seed, one result
 
 from __future__ import annotations
 
+import gc
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -73,7 +75,8 @@ class Run:
     def finish(self, progress: Progress | None = None) -> Result:
         """Let all time pass, and conclude. What the protocol raises is a bug of ours: it comes with the replay line."""
         try:
-            return self._finish(progress)
+            with _seldom_collected():
+                return self._finish(progress)
         except Exception as error:
             error.add_note(f"at {self.world.now:.4f} s of: {self.replay}")
             raise
@@ -116,6 +119,17 @@ class Run:
                 self.series.sample()
             if progress is not None:
                 progress(world.now, self.end, world)
+
+
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Look for garbage in circles a hundred times less often: a run makes little, and has millions of objects to visit."""
+    usual = gc.get_threshold()
+    gc.set_threshold(100 * usual[0], *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def build(scenario: Scenario, seed: int, trace: IO[str] | None = None) -> World:

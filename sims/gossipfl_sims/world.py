@@ -134,7 +134,7 @@ class World:
         machine.incarnation += 1
         machine.life += 1
         machine.asleep_until = 0.0
-        machine.hang_up()
+        machine.uplink.hang_up()
         settings = self.settings
         machine.peer = Peer(
             name,
@@ -172,14 +172,10 @@ class World:
         machine = self.machines[name]
         self._happen(self._count, machine, ev.Stopping())
         farewell = FAREWELL * self.network.link.latency + RESET
-        uplink, machine.flushing = machine.uplink, True
-
-        def flushed() -> None:
-            if machine.uplink == uplink:
-                machine.hang_up()
-
-        if machine.sending:
-            self.at(FLUSH, flushed)
+        uplink, line = machine.uplink, machine.uplink.line
+        if uplink.sending:
+            uplink.flushing = True
+            self.at(FLUSH, lambda: uplink.hang_up() if uplink.line == line else None)
             farewell += FLUSH
         self._down(machine, farewell)
 
@@ -316,8 +312,8 @@ class World:
         machine.peer = None
         machine.life += 1
         machine.timers.clear()
-        if not machine.flushing:
-            machine.hang_up()
+        if not machine.uplink.flushing:
+            machine.uplink.hang_up()
         for name, number in machine.links.items():
             if (other := self.machines.get(name)) is not None:
                 self.at(noticed_after, partial(self._notice, other, machine.name, number))
@@ -365,27 +361,19 @@ class World:
                 if unlimited:
                     self._leave(machine, receiver, ev.Received(machine.name, told))
                     continue
-                entry = (receiver, told, supersedes)
-                turn = next((i for i, one in enumerate(machine.outbox) if one[::2] == entry[::2] and supersedes), None)
-                if turn is None:
-                    machine.outbox.append(entry)
-                else:  # one that still waits is obsolete; its turn stays, or some would never get theirs
-                    machine.outbox[turn] = entry
-                if not machine.sending:
-                    self._send_next(machine, machine.uplink)
+                machine.uplink.put(receiver, told, supersedes=supersedes)
+                if not machine.uplink.sending:
+                    self._send_next(machine, machine.uplink.line)
 
-    def _send_next(self, machine: Machine, uplink: int) -> None:
+    def _send_next(self, machine: Machine, line: int) -> None:
         """Send what waits longest, which takes a while, and then the next."""
-        if machine.uplink != uplink:
-            return
-        machine.sending = bool(machine.outbox)
-        if machine.sending:
-            receiver, body, _ = machine.outbox.pop(0)
+        if machine.uplink.line == line and (frame := machine.uplink.take()) is not None:
+            receiver, body = frame
 
             def sent() -> None:
-                if machine.uplink == uplink:
+                if machine.uplink.line == line:
                     self._leave(machine, receiver, ev.Received(machine.name, body))
-                    self._send_next(machine, uplink)
+                    self._send_next(machine, line)
 
             self.at((len(body) + FRAME_LENGTH) / self.network.link.bandwidth, sent)
 
