@@ -123,7 +123,7 @@ class Run:
 
 @contextmanager
 def _seldom_collected() -> Iterator[None]:
-    """Look for garbage in circles a hundred times less often: a run makes little, and has millions of objects to visit."""
+    """Look for garbage in circles a hundred times less often: a run makes little, and has millions of objects."""
     usual = gc.get_threshold()
     gc.set_threshold(100 * usual[0], *usual[1:])
     try:
