@@ -35,7 +35,9 @@ class Contacts:
         self._dialled_at = _UNSEEN
         self._reached_at = _UNSEEN
         self._chance = 1.0
-        self._draw: Callable[[int], tuple[str, ...]] = lambda _epoch: ()
+        self._reached: Collection[str] = ()
+        self._draw: Callable[[int], tuple[str, ...]] | None = None
+        """Made when it is needed: while links come and go, most changes are over before the next publish."""
 
     def renew(self, epoch: int) -> None:
         """Choose again if it is time for that, or if the topology must close a gap that somebody left."""
@@ -70,6 +72,8 @@ class Contacts:
     def recipients(self, epoch: int) -> tuple[str, ...]:
         """To whom a publish goes."""
         self._look()
+        if self._draw is None:
+            self._draw = self.topology.drawer(self._me, self._view(self._reached))
         return self._draw(epoch)
 
     def chance(self) -> float:
@@ -105,9 +109,9 @@ class Contacts:
         """See who can be reached, if that may have changed."""
         if self._reached_at != self._neighbourhood.changes:
             self._reached_at = self._neighbourhood.changes
-            reachable = self._reachable()
-            self._chance = self.topology.chance(len(reachable))
-            self._draw = self.topology.drawer(self._me, self._view(reachable))
+            self._reached = self._reachable()
+            self._chance = self.topology.chance(len(self._reached))
+            self._draw = None
 
     def _reachable(self) -> Collection[str]:
         """Of the live peers, those that a publish may go to.
