@@ -116,6 +116,7 @@ def test_a_file_is_a_scenario_too(sim: Sim, tmp_path: Path) -> None:
 
 def test_a_run_without_checks_is_the_same_run(sim: Sim) -> None:
     results = [json.loads(sim("run", *CHAOS, *more, "--json", "-")[1]) for more in ([], ["--no-checks"])]
+    assert [result.pop("checked") for result in results] == [True, False]
     assert results[0] == results[1]
 
 

@@ -28,15 +28,27 @@ class Wiring:
     roles: tuple[str, ...] | None = None
 
     def role(self, index: int) -> str:
-        """The role of node `index`, if it has one that nodes know."""
+        """The role of node `index`, if it has one that nodes know.
+
+        >>> [wire("hierarchical", 4, seed=0).role(index) for index in range(4)]
+        ['district', 'gateway', 'gateway', 'sensor']
+        """
         return self.roles[index] if self.roles and self.roles[index] in ROLES else ""
 
     def live(self, ids: Sequence[str]) -> Topology:
-        """What the nodes with these ids run."""
+        """What the nodes with these ids run.
+
+        >>> wire("ring", 2, seed=0).live(["a", "b"])
+        Ring(k=2)
+        """
         return named(self.topology) if self.graph is None else Fixed.of(self.topology, self._named(ids))
 
     def file(self, ids: Sequence[str]) -> str | None:
-        """The text of the graph file for nodes with these ids, if they need one."""
+        """The text of the graph file for nodes with these ids, if they need one.
+
+        >>> wire("ring", 2, seed=0).file(["a", "b"]) is None
+        True
+        """
         return None if self.graph is None else dumps(self._named(ids))
 
     def _named(self, ids: Sequence[str]) -> Graph:
@@ -54,6 +66,9 @@ def wire(text: str, nodes: int | None, seed: int) -> Wiring:
 
     Raises:
         TopologyError: it is none of these, or a file's graph has another number of nodes.
+
+    >>> wire("star", 4, seed=0).graph.degrees.tolist()
+    [3, 1, 1, 1]
     """
     if is_path(text) or text in maps():
         graph = load(text if is_path(text) else map_path(text)).graph

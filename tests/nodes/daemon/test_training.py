@@ -277,7 +277,6 @@ def test_requests_that_come_at_the_same_time_are_answered_one_after_the_other(tm
         (TaskConfig(name="/nowhere/task.py:make"), "there is no file /nowhere/task.py"),
         (TaskConfig(name="npz"), "--data FILE.npz"),
         (TaskConfig(name="npz", data="/nowhere/data.npz"), "/nowhere/data.npz: no such file"),
-        (TaskConfig(name="digits", index=5000, count=5001), "no image is left for node 5000 of 5001"),
     ],
 )
 def test_a_task_that_can_t_be_loaded_is_refused_with_its_own_message(task: TaskConfig, message: str) -> None:
