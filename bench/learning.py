@@ -8,7 +8,7 @@ import statistics
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.digits import digits
 from gossipfl.tasks.task import Node, Task
-from gossipfl_sims.world import World
+from gossipfl_sims.engine.world import World
 
 NODES, SEEDS, INTERVAL = 8, 4, 0.25
 TIMES = (5.0, 10.0, 20.0, 50.0)

@@ -22,10 +22,10 @@ from gossipfl.kernels import kernel
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.task import Progress
-from gossipfl_sims.network import Link
+from gossipfl_sims.engine.network import Link
+from gossipfl_sims.engine.world import World
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
-from gossipfl_sims.world import World
 
 LINK = Link(latency=0.05, law="lognormal", loss=0.1, duplication=0.02)
 SETTLED = 20.0

@@ -10,10 +10,10 @@ import msgspec
 from msgspec import Struct
 
 from gossipfl_sims.checks.safety import Safety, Violation
+from gossipfl_sims.engine.world import World
 from gossipfl_sims.nemesis.nemesis import Nemesis
 from gossipfl_sims.scenario.scenario import Expect, Scenario
 from gossipfl_sims.series import Graph, Sample, Series, disagreement, metrics
-from gossipfl_sims.world import World
 
 
 class NodeResult(Struct, frozen=True):

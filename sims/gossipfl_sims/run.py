@@ -21,13 +21,13 @@ from gossipfl.kernels import kernel
 from gossipfl.tasks.task import DEFAULT_STEPS, Node, Task
 from gossipfl_sims.checks.liveness import Liveness
 from gossipfl_sims.checks.safety import Safety
+from gossipfl_sims.engine.world import World
 from gossipfl_sims.nemesis.faults import Partition
 from gossipfl_sims.nemesis.nemesis import Nemesis
 from gossipfl_sims.result import Result, conclude
 from gossipfl_sims.scenario.scenario import Scenario
 from gossipfl_sims.series import Series
 from gossipfl_sims.tasks.load import load
-from gossipfl_sims.world import World
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.wiring import wire
 

@@ -13,8 +13,8 @@ from msgspec import Struct
 
 from gossipfl.protocol import events as ev
 from gossipfl_sims.checks.liveness import components
-from gossipfl_sims.machine import Machine
-from gossipfl_sims.world import World
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.world import World
 
 JUDGED = 64
 """Nodes whose models are evaluated at each look: an evaluation costs more than an exchange."""

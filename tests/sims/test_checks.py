@@ -14,12 +14,12 @@ from gossipfl.protocol import events as ev
 from gossipfl.wire import messages as msg
 from gossipfl_sims.checks.liveness import INTERVALS, WITHIN, Liveness, components
 from gossipfl_sims.checks.safety import MOST, Safety
-from gossipfl_sims.machine import Machine
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.world import MOST_LINKS, World
 from gossipfl_sims.nemesis import faults as ft
 from gossipfl_sims.nemesis.walls import Groups
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.scenario import Gossip, Phases, Scenario, TaskChoice
-from gossipfl_sims.world import MOST_LINKS, World
 
 Break = Callable[[Machine, ev.Event, list[ev.Effect]], bool]
 """Breaks something after an event, if it can, and says whether it did."""

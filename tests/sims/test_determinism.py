@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from gossipfl.protocol.settings import Settings
-from gossipfl_sims.network import Link
+from gossipfl_sims.engine.network import Link
 from tests.sims.worlds import World, accuracies, blobs, boot
 
 LINK = Link(loss=0.1, duplication=0.1, corruption=0.05)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossipfl_sims.draws import BLOCK, CAUSES, Draws
+from gossipfl_sims.engine.draws import BLOCK, CAUSES, Draws
 
 SEEDS = st.integers(0, 2**63)
 MANY = 2 * BLOCK + 3

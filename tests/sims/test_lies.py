@@ -14,7 +14,7 @@ from gossipfl.errors import RemoteError
 from gossipfl.protocol import events as ev
 from gossipfl.wire import messages as msg
 from gossipfl.wire.messages import MAX_RATE
-from gossipfl_sims.machine import Machine
+from gossipfl_sims.engine.machine import Machine
 from gossipfl_sims.nemesis import faults as ft
 from gossipfl_sims.nemesis.lies import ABOUT_UPDATES, KEPT, Liar
 from gossipfl_sims.run import Run

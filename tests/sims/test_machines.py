@@ -16,11 +16,11 @@ from gossipfl.protocol import events as ev
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.task import Node, Task
 from gossipfl.wire import messages as msg
-from gossipfl_sims.machine import Machine
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.network import Link
+from gossipfl_sims.engine.world import FAREWELL, MOST_LINKS, RESET, SILENCE, UNANSWERED, UNREACHABLE
 from gossipfl_sims.nemesis.walls import Groups
-from gossipfl_sims.network import Link
 from gossipfl_sims.tasks.quadratic import quadratic
-from gossipfl_sims.world import FAREWELL, MOST_LINKS, RESET, SILENCE, UNANSWERED, UNREACHABLE
 from tests.sims.worlds import World, blobs, boot
 
 FIXED = Link(law="fixed")

@@ -8,7 +8,7 @@ import pytest
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
-from gossipfl_sims.network import Link
+from gossipfl_sims.engine.network import Link
 from tests.sims.worlds import Watched, World, accuracies, blobs, boot, digit_tasks
 
 needs_digits = pytest.mark.skipif(

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from gossipfl.protocol import events as ev
-from gossipfl_sims.machine import Machine
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.network import Link
 from gossipfl_sims.nemesis import chaos
 from gossipfl_sims.nemesis import faults as ft
 from gossipfl_sims.nemesis.nemesis import kind_of
 from gossipfl_sims.nemesis.walls import EVERYWHERE, Groups, wall
-from gossipfl_sims.network import Link
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.plan import check
 from gossipfl_sims.scenario.scenario import Gossip, Phases, Scenario, TaskChoice

@@ -15,10 +15,10 @@ from msgspec import structs
 
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
-from gossipfl_sims.draws import Draws
+from gossipfl_sims.engine.draws import Draws
+from gossipfl_sims.engine.network import LATE, SIGMA, Link, Network, flipped
+from gossipfl_sims.engine.world import FRAME_LENGTH
 from gossipfl_sims.nemesis.walls import Groups
-from gossipfl_sims.network import LATE, SIGMA, Link, Network, flipped
-from gossipfl_sims.world import FRAME_LENGTH
 from tests.sims.worlds import World, blobs, boot
 
 FRAMES = 20_000

@@ -8,7 +8,7 @@ import pytest
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.mlp import MLP
 from gossipfl.wire import messages as msg
-from gossipfl_sims.network import Link
+from gossipfl_sims.engine.network import Link
 from tests.sims.worlds import SECRET, Guarded, Watched, accuracies, blobs, boot, digit_tasks
 
 RUN = 16

@@ -18,7 +18,7 @@ from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.recording.records import Followed, Happened, Origin, Record, State, effect_of, encode
 from gossipfl.protocol.recording.stream import MAGIC, pack
 from gossipfl.protocol.settings import Settings
-from gossipfl_sims.network import Link
+from gossipfl_sims.engine.network import Link
 from gossipfl_sims.reality import CHUNK, Replayed, replay
 from gossipfl_topology.live import Fixed, KOut, Ring, named
 from tests.gossipfl.builders import flat, noise

@@ -15,14 +15,14 @@ import pytest
 
 from gossipfl.errors import LocalError
 from gossipfl.protocol import events as ev
-from gossipfl_sims.machine import Machine
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.world import World
 from gossipfl_sims.nemesis import faults as ft
 from gossipfl_sims.result import Result
 from gossipfl_sims.run import Run, build
 from gossipfl_sims.scenario.files import load
 from gossipfl_sims.scenario.scenario import Devices, Expect, Gossip, Phases, Scenario, TaskChoice
 from gossipfl_sims.series import JUDGED, STALENESS, Sample
-from gossipfl_sims.world import World
 
 SHORT = ["chaos", "--set", "faulty=20", "--set", "healed=10", "--set", "nodes=5"]
 CHANGES = SHORT[2::2]

@@ -16,8 +16,8 @@ from gossipfl.errors import LocalError
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import frames
-from gossipfl_sims.network import Link
-from gossipfl_sims.trace import CHUNK, KINDS, Divergence, Trace, compare
+from gossipfl_sims.engine.network import Link
+from gossipfl_sims.engine.trace import CHUNK, KINDS, Divergence, Trace, compare
 from tests.sims.worlds import World, blobs, boot
 
 ENTRY = 13 + frames.OVERHEAD

@@ -13,9 +13,9 @@ from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.digits import digits
 from gossipfl.tasks.mlp import MLP, Inputs, Labels
 from gossipfl.tasks.task import Node, Progress, Task
-from gossipfl_sims import world as sims
-from gossipfl_sims.machine import Machine
-from gossipfl_sims.network import Link
+from gossipfl_sims.engine import world as sims
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.network import Link
 from tests.gossipfl.builders import state
 
 T = TypeVar("T")

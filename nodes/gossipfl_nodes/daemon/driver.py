@@ -1,7 +1,7 @@
 """The driver: the daemon's one place that calls `Peer.handle`, and its one match over effects.
 
 Turns timers, training results and what the network delivers into events, one at a time, and carries out what the peer
-wants. To be read beside the simulator's (`gossipfl_sims/world.py`): what differs is the world, not the protocol.
+wants. To be read beside the simulator's (`gossipfl_sims/engine/world.py`): what differs is the world, not the protocol.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gossipfl_sims.machine import Machine
-from gossipfl_sims.world import World
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.world import World
 
 WITHIN = 40.0
 """Seconds after healing until everybody has merged again: 12 + 19 and three rounds of 3."""

@@ -25,8 +25,8 @@ from gossipfl.protocol.neighbourhood import MAX_KNOWN
 from gossipfl.protocol.parts.wanted import MAX_WANTED
 from gossipfl.protocol.peer import Peer
 from gossipfl.wire import messages as msg
-from gossipfl_sims.machine import Machine
-from gossipfl_sims.world import MOST_LINKS, World
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.world import MOST_LINKS, World
 
 MOST = 100
 """Violations kept: the first one matters."""

@@ -16,9 +16,9 @@ from gossipfl.output.files import write_durably
 from gossipfl.output.terminal import print_json, print_table, shown
 
 if TYPE_CHECKING:
+    from gossipfl_sims.engine.world import World
     from gossipfl_sims.result import Result
     from gossipfl_sims.run import Run
-    from gossipfl_sims.world import World
 
 EXAMPLES = """examples:
   gossipfl sim list
@@ -260,7 +260,7 @@ def _leading_up(run: Run) -> Iterator[None]:
 
 
 def _diff(given: argparse.Namespace) -> int:
-    from gossipfl_sims.trace import compare
+    from gossipfl_sims.engine.trace import compare
 
     found = compare(*given.traces)
     if found is None:

@@ -6,9 +6,9 @@ from collections import deque
 
 from gossipfl.protocol import events as ev
 from gossipfl_sims.checks.safety import Safety
-from gossipfl_sims.machine import Machine
-from gossipfl_sims.trace import told
-from gossipfl_sims.world import World
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.trace import told
+from gossipfl_sims.engine.world import World
 
 
 class Witness:

@@ -1,8 +1,8 @@
 """The fleet's world: its state, one slot after the other, and what is sampled of it.
 
 Owns every random stream, one per cause, so that turning one fault on leaves the draws of the others as they were. The
-counterpart of `gossipfl_sims.world`, with the protocol's mixing in the place of its peers; `setting.LEFT_OUT` says what
-that costs. A slot: who comes or goes, then what arrives, then what is learnt and published.
+counterpart of `gossipfl_sims.engine.world`, with the protocol's mixing in the place of its peers; `setting.LEFT_OUT`
+says what that costs. A slot: who comes or goes, then what arrives, then what is learnt and published.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from gossipfl_sims.network import Share
+from gossipfl_sims.engine.network import Share
 
 Time: TypeAlias = Annotated[float, Meta(ge=0, le=1e9)]
 Span: TypeAlias = Annotated[float, Meta(gt=0, le=1e9)]

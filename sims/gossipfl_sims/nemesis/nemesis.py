@@ -12,13 +12,13 @@ from functools import partial
 
 from msgspec import structs
 
-from gossipfl_sims.machine import Machine
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.network import Wall
+from gossipfl_sims.engine.world import World
 from gossipfl_sims.nemesis import chaos
 from gossipfl_sims.nemesis import faults as ft
 from gossipfl_sims.nemesis.lies import Liar
 from gossipfl_sims.nemesis.walls import wall
-from gossipfl_sims.network import Wall
-from gossipfl_sims.world import World
 
 
 class Nemesis:

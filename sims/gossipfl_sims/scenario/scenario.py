@@ -11,8 +11,8 @@ from typing import Annotated
 from msgspec import Meta, Struct, structs
 
 from gossipfl.protocol.settings import Settings
+from gossipfl_sims.engine.network import Link
 from gossipfl_sims.nemesis.faults import AnyFault, Time
-from gossipfl_sims.network import Link
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 Accuracy = Annotated[float, Meta(ge=0, le=1)]

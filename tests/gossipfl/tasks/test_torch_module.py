@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from gossipfl.errors import LocalError
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.torch_module import TorchTask
-from gossipfl_sims.world import World
+from gossipfl_sims.engine.world import World
 from tests.gossipfl.builders import noise
 
 

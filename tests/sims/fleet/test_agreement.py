@@ -14,11 +14,11 @@ import pytest
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.task import Progress
+from gossipfl_sims.engine.network import Link
+from gossipfl_sims.engine.world import World
 from gossipfl_sims.fleet.setting import Fleet
 from gossipfl_sims.fleet.world import FleetWorld
 from gossipfl_sims.nemesis.walls import Groups
-from gossipfl_sims.network import Link
-from gossipfl_sims.world import World
 
 D, K, INTERVALS, STARTS, SEEDS = 8, 2, 6, 32, 3
 LATENCY = 0.02

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Protocol, TypeAlias
 
 from msgspec import Meta, Struct
 
-from gossipfl_sims.draws import Draws
+from gossipfl_sims.engine.draws import Draws
 
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 SIGMA = 0.5

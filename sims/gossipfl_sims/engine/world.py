@@ -25,10 +25,10 @@ from gossipfl.protocol.contacts import MAX_LINKS
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.task import Task
-from gossipfl_sims.draws import Draws
-from gossipfl_sims.machine import Machine
-from gossipfl_sims.network import Link, Network, Wall
-from gossipfl_sims.trace import Trace
+from gossipfl_sims.engine.draws import Draws
+from gossipfl_sims.engine.machine import Machine
+from gossipfl_sims.engine.network import Link, Network, Wall
+from gossipfl_sims.engine.trace import Trace
 from gossipfl_topology.live import Topology
 
 FRAME_LENGTH = 4

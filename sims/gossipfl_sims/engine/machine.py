@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from gossipfl.protocol.peer import Peer
 from gossipfl.tasks.task import Task
-from gossipfl_sims.uplink import Uplink
+from gossipfl_sims.engine.uplink import Uplink
 
 Lie: TypeAlias = Callable[[bytes, str], Iterable[bytes]]
 """What a lying peer sends instead of a frame to a receiver."""
