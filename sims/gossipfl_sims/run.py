@@ -75,7 +75,7 @@ class Run:
     def finish(self, progress: Progress | None = None) -> Result:
         """Let all time pass, and conclude. What the protocol raises is a bug of ours: it comes with the replay line."""
         try:
-            with _seldom_collected():
+            with seldom_collected():
                 return self._finish(progress)
         except Exception as error:
             error.add_note(f"at {self.world.now:.4f} s of: {self.replay}")
@@ -122,7 +122,7 @@ class Run:
 
 
 @contextmanager
-def _seldom_collected() -> Iterator[None]:
+def seldom_collected() -> Iterator[None]:
     """Look for garbage in circles a hundred times less often: a run makes little, and has millions of objects."""
     usual = gc.get_threshold()
     gc.set_threshold(100 * usual[0], *usual[1:])
