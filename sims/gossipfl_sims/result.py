@@ -57,6 +57,8 @@ class Result(Struct, frozen=True):
     merges_per_node: float
     checked: bool
     """Were the rules checked after every event?"""
+    settled: bool
+    """Was there time after healing to check that everybody is connected and merges again?"""
     violations: list[Violation]
     broken: int
     """Violations in all; the list holds the first hundred."""
@@ -103,6 +105,7 @@ def conclude(
     nemesis: Nemesis,
     series: Series,
     safety: Safety | None,
+    settled: bool,
 ) -> Result:
     """The result of a run of `scenario` that is over, from what became of the world and what was seen there."""
     up = [machine for machine in world if machine.up]
@@ -134,6 +137,7 @@ def conclude(
         bytes_per_node=last.bytes_per_node,
         merges_per_node=last.merges_per_node,
         checked=safety is not None,
+        settled=settled,
         violations=safety.violations if safety is not None else [],
         broken=safety.broken if safety is not None else 0,
         unmet=list(_unmet(scenario, found)),

@@ -61,6 +61,7 @@ class Run:
         self.safety = Safety(self.world) if checks else None
         self.series = Series(self.world)
         self._looks = 0
+        self._settled = False
         self.nemesis = Nemesis(self.world, scenario.faults, scenario.time.faulty)
         self.end = scenario.time.faulty + scenario.time.healed
         if scenario.nodes <= DRAWN:
@@ -89,6 +90,7 @@ class Run:
         liveness = Liveness(world)
         if self.safety is not None and liveness.due <= self.end:
             self._pass_until(liveness.due, progress)
+            self._settled = True
             for machine, rule, detail in liveness.broken():
                 self.safety.report(machine, None, rule, detail)
         self._pass_until(self.end, progress)
@@ -98,7 +100,7 @@ class Run:
         """What has come of it so far."""
         return conclude(
             self.scenario, self.world, name=self.name, seed=self.seed, replay=self.replay, nemesis=self.nemesis,
-            series=self.series, safety=self.safety,
+            series=self.series, safety=self.safety, settled=self._settled,
         )  # fmt: skip
 
     def _moments(self) -> list[float]:

@@ -10,9 +10,9 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from joblib import Parallel, delayed
-from msgspec import Struct
 
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
@@ -21,7 +21,8 @@ BATCH = 200
 """Seeds between two looks at the clock."""
 
 
-class Outcome(Struct, frozen=True):
+@dataclass(frozen=True)
+class Outcome:
     seed: int
     faults: int
     events: int

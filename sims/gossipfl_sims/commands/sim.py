@@ -214,6 +214,8 @@ def _tell(result: Result) -> None:
         print(f"NOT MET       {unmet}")
     if not result.checked:
         print("unchecked     no rule was checked")
+    elif not result.settled:
+        print("unchecked     whether all merge again: the healed phase is shorter than that may take")
     if not result.passed:
         print(f"replay        {result.replay}")
 
