@@ -140,6 +140,11 @@ class Neighbourhood:
             neighbour.configured = addresses
             self._count(peer, neighbour, was, _standing(neighbour))
 
+    def awaits(self, peer: str) -> bool:
+        """Is there a timer until the next dial of `peer`?"""
+        record = self.known.get(peer)
+        return record is not None and record.link is Link.WAITING
+
     def hear_of(self, peer: str, addresses: tuple[str, ...]) -> bool:
         """Somebody says where `peer` is. Returns whether that is news worth dialling for."""
         record = self.known.get(peer)

@@ -48,9 +48,10 @@ class Links:
             state.neighbourhood.stop_dialling(peer)
 
     def redial(self, peer: str) -> None:
-        """The time for that has come."""
-        self._state.neighbourhood.stop_dialling(peer)
-        self.dial(peer)
+        """The time for that has come, unless it came before."""
+        if self._state.neighbourhood.awaits(peer):
+            self._state.neighbourhood.stop_dialling(peer)
+            self.dial(peer)
 
     def keep(self, now: float) -> None:
         """Dial contacts that there is no link to, let go of others if there are too many, greet again who is silent."""
@@ -109,11 +110,13 @@ class Links:
             self._linked(peer, now)
 
     def on_peers(self, peers: tuple[msg.KnownPeer, ...]) -> None:
-        """Somebody tells whom it knows."""
-        hear_of = self._state.neighbourhood.hear_of
+        """Somebody tells whom it is linked with: who was given up for a while is there, as after a partition."""
+        hood = self._state.neighbourhood
         for known in peers:
-            if hear_of(known.peer, known.addresses):
+            if hood.hear_of(known.peer, known.addresses):
                 self.dial(known.peer)
+            elif hood.awaits(known.peer):
+                self.redial(known.peer)
 
     def on_goodbye(self, peer: str) -> None:
         """`peer` leaves on purpose."""

@@ -268,6 +268,7 @@ def test_a_newcomer_with_another_base_joins_without_a_second_round_of_asking() -
     for peer in old:
         trained(peer, 1.0, steps=1000)
     for i in (1, 2):
+        room.happen(f"old{i}", ev.DialFailed("old0"), 11.0)
         room.happen(f"old{i}", ev.TimerFired(("redial", "old0")), 12.0)
     room.happen("me", ev.Started(), 20.0)
     assert room.joined().keys() == {"me"}

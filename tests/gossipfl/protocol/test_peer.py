@@ -246,6 +246,16 @@ def test_who_stays_silent_is_greeted_again_at_each_tick() -> None:
     assert [to for to, _ in told(msg.Hello, peer.handle(ev.TimerFired(PUBLISH), 5.0))] == ["silent"]
 
 
+def test_whoever_is_spoken_of_while_it_is_waited_for_is_dialled_at_once_and_once() -> None:
+    """After a partition, the first link tells about all others: waiting for every timer would take 19 seconds."""
+    peer = with_friends("a", "b")
+    peer.handle(ev.Disconnected("b"), 4.0)
+    spoken = ev.Received("a", msg.encode(msg.Peers((msg.KnownPeer("b", ("there",)),))))
+    assert only(ev.Dial, peer.handle(spoken, 5.0)) == [ev.Dial("b", ("there",))]
+    assert not peer.handle(spoken, 5.0)
+    assert not peer.handle(ev.TimerFired(("redial", "b")), 6.0)
+
+
 def test_nobody_is_published_to_before_greeting_or_after_leaving() -> None:
     peer = with_friends("a", "b")
     peer.handle(ev.Connected("silent"), 4.0)
