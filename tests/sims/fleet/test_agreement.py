@@ -25,8 +25,8 @@ D, K, INTERVALS, STARTS, SEEDS = 8, 2, 6, 32, 3
 LATENCY = 0.02
 """Mean delay in intervals, and the width of the fleet's slots, so that both take as long."""
 ENOUGH = 16
-"""Contacts of everybody before it begins. Where the first peer exchange with a newcomer is overtaken by what comes after
-it, the newcomer has one contact until the next, and how fast the mesh mixes depends on that node alone."""
+"""Contacts of everybody before it begins. Where the first peer exchange with a newcomer is overtaken by other frames,
+the newcomer has one contact until the next one, and how fast the mesh mixes depends on that node alone."""
 AT_ONCE = 50
 """Nodes that join per interval: a thousand at once fill the table of the one that all of them know first."""
 
