@@ -24,8 +24,6 @@ Codes: TypeAlias = npt.NDArray[np.int8]
 
 BLOCK = 256
 """Coordinates per scale: 1.6 % more bytes buys scales that follow layers of different magnitude."""
-LEVELS = 127
-"""Codes are from -LEVELS to LEVELS."""
 MAX_SCALE = 1e9
 """Larger steps are no model's."""
 NAMES = ("numpy", "numba")
@@ -35,7 +33,7 @@ class Kernel(Protocol):
     """A way to do it. All vectors are contiguous, of shape (d,); `scales` has one element for each BLOCK of them."""
 
     def merge(
-        self, x: Floats, base: Floats, scales: Floats, codes: Codes, weight: float, floor: float, refuse: float
+        self, x: Floats, base: Floats, scales: Floats, codes: Codes | Floats, weight: float, floor: float, refuse: float
     ) -> tuple[float, float, float]:
         """Move `x` towards y = base + scale · code: x += w · (y - x), in place.
 
@@ -53,8 +51,11 @@ class Kernel(Protocol):
             or 0 where y was refused.
         """
 
-    def encode(self, x: Floats, base: Floats, dither: Floats, scales: Floats, codes: Codes) -> None:
-        """Write into `scales` and `codes` what x - base is: code = ⌊(x - base) / scale + dither⌋; scale = max / 127."""
+    def encode(self, x: Floats, base: Floats, dither: Floats, levels: int, scales: Floats, codes: Codes) -> None:
+        """Write into `scales` and `codes` what x - base is, with levels in 1 to 127.
+
+        scale = max |x - base| / levels, and code = ⌊(x - base) / scale + dither⌋, which is in [-levels, levels].
+        """
 
     def follow(self, average: Floats, x: Floats, weight: float) -> None:
         """average += weight · (x - average), in place."""

@@ -12,10 +12,10 @@ import math
 import numpy as np
 from numba import njit
 
-from gossipfl.kernels import BLOCK, LEVELS, MAX_SCALE, Codes, Floats
+from gossipfl.kernels import BLOCK, MAX_SCALE, Codes, Floats
 from gossipfl.kernels.numpy import TINY
 
-_ZERO, _ONE, _LEVELS, _TINY = np.float32(0), np.float32(1), np.float32(LEVELS), np.float32(TINY)
+_ZERO, _ONE, _TINY = np.float32(0), np.float32(1), np.float32(TINY)
 _MAX_SCALE, _LARGEST = np.float32(MAX_SCALE), np.finfo(np.float32).max
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 """All bits of a float32 but its sign. Without it floats are ordered as integers are, whose max is vectorised."""
@@ -23,7 +23,7 @@ _MAGNITUDE = np.int32(0x7FFFFFFF)
 
 @njit(cache=True)
 def merge(
-    x: Floats, base: Floats, scales: Floats, codes: Codes, weight: float, floor: float, refuse: float
+    x: Floats, base: Floats, scales: Floats, codes: Codes | Floats, weight: float, floor: float, refuse: float
 ) -> tuple[float, float, float]:
     """See Kernel."""
     between, own = np.zeros(BLOCK, np.float32), np.zeros(BLOCK, np.float32)
@@ -63,8 +63,9 @@ def _total(lanes: Floats) -> float:
 
 
 @njit(cache=True)
-def encode(x: Floats, base: Floats, dither: Floats, scales: Floats, codes: Codes) -> None:
+def encode(x: Floats, base: Floats, dither: Floats, levels: int, scales: Floats, codes: Codes) -> None:
     """See Kernel."""
+    most = np.float32(levels)
     difference, largest = np.empty(BLOCK, np.float32), np.empty(1, np.int32)
     bits, largest_of_them = difference.view(np.int32), largest.view(np.float32)
     for block in range(scales.size):
@@ -76,12 +77,12 @@ def encode(x: Floats, base: Floats, dither: Floats, scales: Floats, codes: Codes
         for i in range(one.size):
             top = max(top, bits[i] & _MAGNITUDE)
         largest[0] = top
-        scale = largest_of_them[0] / _LEVELS
+        scale = largest_of_them[0] / most
         scales[block] = scale
         inverse = _ONE / scale if scale > _TINY else _ZERO
         for i in range(one.size):
             step = np.floor(difference[i] * inverse + noise[i])
-            steps[i] = np.int8(min(max(step, -_LEVELS), _LEVELS))
+            steps[i] = np.int8(min(max(step, -most), most))
 
 
 @njit(cache=True)

@@ -13,9 +13,11 @@ import math
 
 import numpy as np
 
+from gossipfl.codec.coordinates import Index, gather
 from gossipfl.errors import LocalError
 from gossipfl.kernels import Codes, Floats, Kernel
 from gossipfl.kernels import numpy as reference
+from gossipfl.mixing.momentum import Momentum
 from gossipfl.model.rebase import rebase
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.model.served import Served
@@ -46,6 +48,9 @@ class Replica:
         """A where it differs from x. Training makes a new x, so that the old one can be the anchor as it is."""
         self._spare: Vector | None = None
         """A vector that is no longer needed, for the next training result: large ones cost more to get than to fill."""
+        self._slow: Vector | None = None
+        """x after the last step of momentum; None where there was none."""
+        self._momentum = self.x[:0]
         self.served = Served(self.x, kernel)
         self.age = 0.0
 
@@ -96,28 +101,48 @@ class Replica:
             return reference.norm(other - self.x)
 
     def merge(
-        self, base: Vector, scales: Floats, codes: Codes, weight: float, age: float
+        self, index: Index, base: Vector, scales: Floats, codes: Codes | Floats, weight: float, age: float
     ) -> tuple[float, float, float]:
-        """Move towards a peer's model, base + scale · code, and the age by the same linear map towards `age`.
+        """Move towards a peer's model, base[index] + scale · code, and the age by the same linear map towards `age`.
 
+        All is as if the model had the coordinates in `index` only, but for the age, which moves by their share.
         Returns its distance, the largest distance that is not refused, and the weight that it counted, which is
         `weight` unless it was clipped. Where it is refused the distance is larger, or NaN if a scale is bad, and
         nothing has changed.
         """
-        distance, radius, weight = self._kernel.merge(self.x, base, scales, codes, weight, self._floor, REFUSE_RADII)
+        x, n = gather(self.x, index), codes.size
+        floor = self._floor * math.sqrt(n / self.x.size)
+        distance, radius, weight = self._kernel.merge(
+            x, gather(base, index), scales, codes, weight, floor, REFUSE_RADII
+        )
         if weight > 0:
+            if not np.may_share_memory(x, self.x):
+                self.x[index] = x
             if self._anchor is not None:
                 self._anchor, self._spare = None, self._anchor
-            self.age += weight * (age - self.age)
+            self.age += weight * n / self.x.size * (age - self.age)
         return distance, REFUSE_RADII * radius, weight
+
+    def add_momentum(self, momentum: Momentum) -> None:
+        """Go on in the direction of the way since the last call; call it once per publish interval."""
+        if self._slow is None:
+            self._slow, self._momentum = self.x.copy(), np.zeros_like(self.x)
+            return
+        x = self.x + momentum.step(self._momentum, self.x - self._slow)
+        if not np.isfinite(x).all():
+            self._slow = None  # the model stays, and momentum begins anew
+            return
+        np.copyto(self.x, x)
+        np.copyto(self._slow, x)
 
     def rebase(self, snapshots: list[Vector], age: float) -> None:
         """Take up the mesh's model from its peers' snapshots; see `gossipfl.model.rebase`."""
         self.x, self._anchor = rebase(snapshots, self.x, self.anchor)
+        self._slow = None
         self.served.restart(self.x)
         self.age = age
 
     def restart(self, x: Vector) -> None:
         """Begin again at the shared vector `x`, untrained."""
-        self.x, self._anchor, self.age = x.copy(), None, 0.0
+        self.x, self._anchor, self._slow, self.age = x.copy(), None, None, 0.0
         self.served.restart(self.x)

@@ -132,7 +132,7 @@ class Joined(Struct, frozen=True, gc=False):
 
 
 class Published(Struct, frozen=True, gc=False):
-    """A version of the model went out."""
+    """A version of the model went out: `size` bytes of frames, to all of `to` together."""
 
     seq: int
     to: tuple[str, ...]

@@ -88,6 +88,12 @@ class Neighbour(Struct, gc=False):
     age: float = 0.0
     base: bytes = b""
     role: str = ""
+    codec: str = ""
+    """With what it would have us encode what we send it."""
+    rate: float = 0.0
+    """q: publishes per second that it says it sends us; 0 until it has."""
+    fed_at: float = NEVER
+    """When it was last sent an update, or later if it is sent two in a row."""
     allowance: float = MAX_ALLOWANCE
     allowed_at: float = NEVER
     strikes: int = 0

@@ -12,6 +12,9 @@ from gossipfl.wire.messages import MAX_RATE
 SMOOTHING = 0.2
 """A memory of about five intervals."""
 MIN_RATE = 1e-9
+WELCOME = 2.0
+"""Updates that a node can weigh in one of its own intervals: two with weight ½ use up what it allows one sender, and
+nobody sends it more."""
 
 
 class Pace:
@@ -34,6 +37,10 @@ class Pace:
             self.period += SMOOTHING * (now - self._at - self.period)
         self.progress = max(1.0, self.progress + SMOOTHING * (max(0.0, age - self._age) - self.progress))
         self._at, self._age = now, age
+
+    def welcome(self) -> float:
+        """The most publishes per second that a neighbour sends here, however fast it is."""
+        return WELCOME / self.period
 
     def rate(self, reach: float) -> float:
         """q: publishes per second to a neighbour that `reach` of them go to."""

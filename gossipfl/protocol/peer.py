@@ -5,7 +5,7 @@ when to join, publish, train and merge. Bytes come in and go out, so a driver ne
 exercises the decoder. It reads no clock (`now` is an argument), draws from no ambient randomness, and never raises for
 what a peer sent: that becomes a Refused effect and changes nothing but the sender's reputation.
 
-One way of the data: Trained → replica → Int8 delta to a base → Send … Received → decode → every check → merge → Train.
+One way of the data: Trained → replica → delta to a base → Send … Received → decode → every check → merge → Train.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from typing import assert_never
 from gossipfl.errors import LocalError, RemoteError
 from gossipfl.kernels import Kernel
 from gossipfl.kernels import numpy as reference
+from gossipfl.mixing.momentum import momentum
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.parts.exchange import Exchange
 from gossipfl.protocol.parts.joiner import JOIN, Joiner
 from gossipfl.protocol.parts.links import Links
 from gossipfl.protocol.parts.merging import Merging
+from gossipfl.protocol.parts.publishing import Publishing
 from gossipfl.protocol.parts.state import State
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
@@ -74,6 +76,8 @@ class Peer(State):
         self._merging = Merging(self, self._exchange)
         self._joiner = Joiner(self, self._exchange, self._begin)
         self._links = Links(self, self._joiner.news)
+        self._publishing = Publishing(self)
+        self._momentum = momentum(settings.momentum)
         self._training: int | None = None
         self._trainings = 0
         for peer, where in (bootstrap or {}).items():
@@ -169,6 +173,8 @@ class Peer(State):
         self._links.keep(now)
         self._exchange.agree(now)
         self.replica.served.add(self.replica.x)
+        if self._momentum is not None:
+            self.replica.add_momentum(self._momentum)
         self._train()
         self.emit(ev.SetTimer(PUBLISH, self.settings.interval * self.rng.uniform(0.9, 1.1)))
 
@@ -178,6 +184,7 @@ class Peer(State):
         self._trainings += 1  # a training that started before is against another model now
         self._training = None
         self.pace.begin(now, self.replica.age)
+        self._publishing.begin()
         self.emit(ev.Joined(sources))
         self._train()
         self.emit(ev.SetTimer(PUBLISH, self.settings.interval * self.rng.uniform(0.5, 1.0)))
@@ -207,19 +214,7 @@ class Peer(State):
     def _publish(self, now: float) -> None:
         if self.joining is not None:
             return
-        self.pace.publish(now, self.replica.age)
-        to = self.contacts.recipients(self.epoch(now))
-        if not to:
-            return
-        self.seq += 1
-        update = msg.Update(
-            self.fingerprint, self.bases.own, self.incarnation, self.seq,
-            self.replica.age, self.rate(), self._exchange.payload(self.replica.x),
-        )  # fmt: skip
-        body = msg.encode(update)
-        self.emit(ev.Send(to, body, supersedes=True))
-        self.emit(ev.Published(self.seq, to, len(body)))
-        if self.seq % INTRODUCE_EVERY == 0:
+        if self._publishing.publish(now) and self.seq % INTRODUCE_EVERY == 0:
             self._links.introduce(self.rng.choice(self.neighbourhood.live()))
 
     def _stop(self, now: float) -> None:

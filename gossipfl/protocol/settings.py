@@ -6,8 +6,11 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from gossipfl.codec.codec import codec
 from gossipfl.errors import LocalError
+from gossipfl.mixing.momentum import STRATEGIES as MOMENTA
 from gossipfl.mixing.staleness import STRATEGIES
+from gossipfl.protocol.budget import Budget
 from gossipfl_topology import TopologyError
 from gossipfl_topology.live import ROLES, named
 from gossipfl_topology.parameters import is_path
@@ -43,9 +46,28 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             " skewed shards drift apart."
         ),
     ] = 20
+    codec: Annotated[
+        str,
+        Meta(
+            description="How many bits a coordinate is sent with (int8, int4, int2, sign, float16, …), and after a plus"
+            " which are sent (all, top-k:0.2, round-robin:5, …). A link uses the cheaper codec of its two ends."
+        ),
+    ] = "int8"
+    budget: Annotated[
+        str,
+        Meta(
+            description='Bytes that may be sent in any such time, as "50 MB/day"; nothing: no limit. Headers of the'
+            " network come on top."
+        ),
+    ] = ""
     staleness: Annotated[
         str, Meta(description="What an update of a less advanced model counts: hinge, const, poly, or drop.")
     ] = "hinge"
+
+    momentum: Annotated[
+        str,
+        Meta(description="Going on in the direction of the mesh: none, quasi-global, or noloco. Costs no bytes."),
+    ] = "none"
 
     def __post_init__(self) -> None:
         _check("mesh", self.mesh, 0 < len(self.mesh) <= 64, "1 to 64 characters")
@@ -53,6 +75,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         self._check_topology()
         _check("role", self.role, self.role in ("", *ROLES), f"nothing, or one of {', '.join(ROLES)}")
         _check("steps", self.steps, 1 <= self.steps <= 100_000, "1 to 100000")
+        codec(self.codec)
+        Budget(self.budget)
+        _check("momentum", self.momentum, self.momentum in MOMENTA, f"one of {', '.join(MOMENTA)}")
         _check("staleness", self.staleness, self.staleness in STRATEGIES, f"one of {', '.join(STRATEGIES)}")
 
     def _check_topology(self) -> None:

@@ -19,6 +19,10 @@ Inputs = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
 
 
+RARE = 1e-4
+"""Added to the prior of each class, so that its logarithm ends somewhere for one that a node never sees."""
+
+
 class MLP:
     """Classify rows of `x`, shape (n, features), into `classes` classes.
 
@@ -32,6 +36,8 @@ class MLP:
         lr: learning rate η.
         batch: rows per step, drawn with replacement.
         steps: local steps per publish that suit this data.
+        calibration: λ ≥ 0; the loss is the cross-entropy of logits + λ·log(prior of the class on this node): logit
+            adjustment (Menon et al., 2021), which stops a node from unlearning the classes that it never sees.
         seed: of the initial weights, U(±1/√fan_in); equal on all nodes.
 
     Raises:
@@ -50,6 +56,7 @@ class MLP:
         lr: float = 0.1,
         batch: int = 32,
         steps: int = DEFAULT_STEPS,
+        calibration: float = 0.0,
         seed: int = 0,
     ) -> None:
         for name, inputs, labels in (("train", x, y), ("test", x_test, y_test)):
@@ -62,6 +69,8 @@ class MLP:
         if x.shape[1] != x_test.shape[1]:
             raise LocalError(f"test data: rows of {x_test.shape[1]} features; training rows have {x.shape[1]}")
         self._x, self._y, self._x_test, self._y_test = x, y, x_test, y_test
+        prior = np.bincount(y, minlength=classes) / len(y)
+        self._shift = (calibration * np.log(prior + RARE)).astype(np.float32)
         self._lr, self._batch, self._seed = np.float32(lr), batch, seed
         self.steps = steps
         self._widths = (x.shape[1], *hidden, classes)
@@ -112,7 +121,7 @@ class MLP:
         for weight, bias in layers[:-1]:
             activations.append(np.maximum(activations[-1] @ weight + bias, 0))
         weight, bias = layers[-1]
-        p = _softmax(activations[-1] @ weight + bias)
+        p = _softmax(activations[-1] @ weight + bias + self._shift)
         rows = np.arange(len(y))
         loss = float(-np.log(np.maximum(p[rows, y], 1e-12)).mean())
         p[rows, y] -= 1

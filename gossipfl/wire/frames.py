@@ -18,6 +18,7 @@ PROTOCOL_VERSION = 1
 MAGIC = b"gf"
 KEEP_ALIVE = b"\0\0\0\0"
 _LENGTH = struct.Struct(">I")
+LENGTH_BYTES = _LENGTH.size
 _HEADER = struct.Struct(">2sBI")
 OVERHEAD = _HEADER.size
 """Bytes that a body has beside its message."""

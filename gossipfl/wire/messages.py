@@ -18,6 +18,7 @@ from typing import Annotated, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from gossipfl.codec.codec import Delta
 from gossipfl.errors import RemoteError
 from gossipfl.model.replica import MAX_AGE
 from gossipfl.model.schema import FINGERPRINT_BYTES
@@ -43,13 +44,6 @@ Rate: TypeAlias = Annotated[float, Meta(gt=0, le=MAX_RATE)]
 Hash: TypeAlias = Annotated[bytes, Meta(min_length=FINGERPRINT_BYTES, max_length=FINGERPRINT_BYTES)]
 
 
-class Int8(Struct, frozen=True, array_like=True, gc=False, tag=1, forbid_unknown_fields=True):
-    """A vector as int8 codes with one float32 scale per block; see `gossipfl.codec.int8`."""
-
-    scales: bytes
-    codes: bytes
-
-
 class Hello(Struct, frozen=True, array_like=True, gc=False, tag=1, forbid_unknown_fields=True):
     """First on every link: who I am, what I train, how far I am, and where I can be reached."""
 
@@ -61,6 +55,8 @@ class Hello(Struct, frozen=True, array_like=True, gc=False, tag=1, forbid_unknow
     age: Age
     addresses: Addresses
     role: Role
+    codec: Name
+    """With what I would have you encode what you send me; see `gossipfl.codec`."""
     heard: bool
     """Have I heard your Hello on this link? If not, and you have heard mine, say it again."""
 
@@ -87,7 +83,7 @@ class Update(Struct, frozen=True, array_like=True, gc=False, tag=3, forbid_unkno
     seq: Counter
     age: Age
     rate: Rate
-    payload: Int8
+    payload: Delta
 
 
 class NeedBase(Struct, frozen=True, array_like=True, gc=False, tag=4, forbid_unknown_fields=True):
@@ -113,7 +109,7 @@ class Snapshot(Struct, frozen=True, array_like=True, gc=False, tag=7, forbid_unk
     schema: Hash
     base: Hash
     age: Age
-    payload: Int8
+    payload: Delta
 
 
 class Goodbye(Struct, frozen=True, array_like=True, gc=False, tag=8, forbid_unknown_fields=True):

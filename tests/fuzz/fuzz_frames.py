@@ -22,10 +22,12 @@ from collections.abc import Callable
 from typing import Any
 
 import msgpack
+import msgspec
 import numpy as np
 
-from gossipfl.codec import int8
+from gossipfl.codec.codec import codec, encode
 from gossipfl.errors import RemoteError
+from gossipfl.kernels import numpy as reference
 from gossipfl.model.bases import MAX_HELD, name_of
 from gossipfl.model.replica import MAX_AGE
 from gossipfl.model.schema import Schema, Tensor, Vector
@@ -39,6 +41,16 @@ from gossipfl.wire import messages as msg
 SIZE = 300
 """Two blocks of the codec, the second not full."""
 SCHEMA = Schema([Tensor("w", (SIZE,))])
+CODECS = (
+    "int8",
+    "int4+top-k:0.2",
+    "int4+top-k:0.01",
+    "int3+random:0.3",
+    "int2+round-robin:5",
+    "sign",
+    "bfloat16+layers",
+)
+"""All ways to quantise, and all to say which coordinates."""
 NAMES = ("a", "b", "c", "d", "stranger")
 LIFE = 500
 """Frames against one peer, until a fresh one takes its place."""
@@ -165,7 +177,12 @@ class Victim:
             v = self.peer.replica.x + self.noise(self.rng.choice((0.0, 0.01, 0.3, 3.0))) - base
         if not np.abs(v).max() < 1e9:
             v = self.noise(1.0)
-        return [1, *int8.encode(v, np.zeros_like(v), self.rng)]
+        name = self.rng.choice(CODECS)
+        made_by = codec(name)
+        where = made_by.selection.choose(SCHEMA, v, self.rng.randrange(100), self.rng)
+        delta, _ = encode(made_by.quantiser, where, v, np.zeros_like(v), self.rng, reference)
+        fields: list[Any] = msgspec.to_builtins(delta, builtin_types=(bytes,))
+        return fields
 
     def valid(self, name: str) -> list[Any]:
         """A message that an honest peer could send now."""

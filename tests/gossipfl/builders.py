@@ -9,7 +9,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from gossipfl.codec import int8
+from gossipfl.codec.codec import Delta, encode
+from gossipfl.codec.coordinates import All
+from gossipfl.codec.quantisers import quantiser
+from gossipfl.kernels import numpy as reference
 from gossipfl.model.bases import name_of
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
@@ -75,7 +78,7 @@ def hello(peer: Peer, **fields: Any) -> bytes:
     """A greeting that fits `peer`, from somebody who has not learnt yet and has the same base."""
     usual: dict[str, Any] = {
         "mesh": peer.settings.mesh, "schema": peer.replica.schema.fingerprint, "base": peer.bases.own,
-        "incarnation": 1, "seq": 0, "age": 0.0, "addresses": ("there",), "role": "", "heard": True,
+        "incarnation": 1, "seq": 0, "age": 0.0, "addresses": ("there",), "role": "", "codec": "int8", "heard": True,
     }  # fmt: skip
     return msg.encode(msg.Hello(**usual | fields))
 
@@ -89,9 +92,14 @@ def meet(peer: Peer, *others: str, now: float = 0.0, **fields: Any) -> list[ev.E
     return effects
 
 
-def quantised(x: Vector, base: Vector, seed: int = 0) -> msg.Int8:
-    scales, codes = int8.encode(x, base, random.Random(seed))
-    return msg.Int8(scales, codes)
+def quantised(x: Vector, base: Vector, seed: int = 0, *, codec: str = "int8") -> Delta:
+    """All coordinates of x − base."""
+    return encode(quantiser(codec), All(), x, base, random.Random(seed), reference)[0]
+
+
+def int8(scales: bytes, codes: bytes) -> Delta:
+    """A payload of all coordinates with these scales and codes, whatever they are worth."""
+    return Delta(All(), quantiser("int8").number, packed=False, data=scales + codes)
 
 
 def update(peer: Peer, x: Vector, seq: int = 1, **fields: Any) -> bytes:

@@ -21,6 +21,7 @@ from libp2p.peer.id import ID
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from multiaddr import Multiaddr
 
+from gossipfl.codec.codec import Delta
 from gossipfl.errors import RemoteError
 from gossipfl.protocol.events import Connected, Disconnected, Received
 from gossipfl.protocol.parts.links import MAX_STRIKES
@@ -30,6 +31,7 @@ from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
 from gossipfl_nodes.network import cures
 from gossipfl_nodes.network.network import PROTOCOL
+from tests.gossipfl.builders import int8
 from tests.nodes.network.hosts import Party, party
 from tests.nodes.support import Daemon, gossipfl, runs, wait_for
 
@@ -151,7 +153,9 @@ class Guest:
         theirs = self.hellos[peer]
         self.say(
             daemon,
-            msg.Hello(theirs.mesh, theirs.schema, theirs.base, self.incarnation, 0, theirs.age, (), "", heard=True),
+            msg.Hello(
+                theirs.mesh, theirs.schema, theirs.base, self.incarnation, 0, theirs.age, (), "", "int8", heard=True
+            ),
         )
         return theirs
 
@@ -246,9 +250,9 @@ def assert_the_mesh_goes_on(mesh: list[Daemon]) -> None:
         assert all(math.isfinite(value) for value in (after["age"], after["loss"], *after["metrics"].values()))
 
 
-def payload(size: int, scale: float) -> msg.Int8:
+def payload(size: int, scale: float) -> Delta:
     """An update's payload of ones."""
-    return msg.Int8(struct.pack("<f", scale) * -(-size // 256), b"\1" * size)
+    return int8(struct.pack("<f", scale) * -(-size // 256), b"\1" * size)
 
 
 SIZE = digits(Node()).schema.shared_size
@@ -280,7 +284,7 @@ def malformed(hello: msg.Hello, incarnation: int) -> list[bytes]:
         msg.encode(update(4, payload=payload(SIZE, -1.0))),
         msg.encode(update(5, payload=payload(SIZE, 1e29))),
         msg.encode(update(6, payload=payload(SIZE + 1, 0.001))),
-        msg.encode(update(7, payload=msg.Int8(b"", b""))),
+        msg.encode(update(7, payload=int8(b"", b""))),
         msg.encode(update(8, age=math.nan)),
         msg.encode(update(9, rate=math.inf)),
         msg.encode(update(10, rate=0.0)),
@@ -291,7 +295,7 @@ def malformed(hello: msg.Hello, incarnation: int) -> list[bytes]:
 
 
 def test_the_test_s_own_malformed_frames_are_malformed() -> None:
-    hello = msg.Hello("m", bytes(range(16)), bytes(16), 1, 0, 10.0, (), "", heard=True)
+    hello = msg.Hello("m", bytes(range(16)), bytes(16), 1, 0, 10.0, (), "", "int8", heard=True)
     bodies = malformed(hello, 1)
     broken = 0
     for body in bodies:

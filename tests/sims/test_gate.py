@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gossipfl.codec.coordinates import Index
 from gossipfl.kernels import Codes, Floats
 from gossipfl.model.bases import Bases
 from gossipfl.model.replica import Replica
@@ -90,9 +91,9 @@ def ages_are_believed(patch: pytest.MonkeyPatch) -> None:
     honest = Replica.merge
 
     def merge(
-        self: Replica, base: Vector, scales: Floats, codes: Codes, weight: float, age: float
+        self: Replica, index: Index, base: Vector, scales: Floats, codes: Codes, weight: float, age: float
     ) -> tuple[float, float, float]:
-        return honest(self, base, scales, codes, weight, 1e12 if age > self.age else age)
+        return honest(self, index, base, scales, codes, weight, 1e12 if age > self.age else age)
 
     patch.setattr(Replica, "merge", merge)
 

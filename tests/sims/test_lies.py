@@ -20,13 +20,13 @@ from gossipfl_sims.nemesis.lies import ABOUT_UPDATES, KEPT, Liar
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
 from gossipfl_sims.scenario.scenario import Gossip, Phases, Scenario, TaskChoice
-from tests.gossipfl.builders import state
+from tests.gossipfl.builders import int8, state
 
 LIAR = "n001"
 BEGINS, ENDS = 10.0, 30.0
 REFUSED: dict[ft.LieName, str] = {
     "garbage": "frame",
-    "nan": "int8 payload has a scale outside",
+    "nan": "payload has a scale outside",
     "huge": "away from this model",
     "leap": "jumps too far",
     "schema": "another schema",
@@ -169,19 +169,19 @@ class Ears:
 
 def an_update(seq: int = 7, age: float = 3.0) -> msg.Update:
     scales = np.array([0.01, 0.02], "<f4").tobytes()
-    return msg.Update(b"s" * 16, bytes(16), 1, seq, age, 1.0, msg.Int8(scales, np.arange(-100, 200, dtype=np.int16)
+    return msg.Update(b"s" * 16, bytes(16), 1, seq, age, 1.0, int8(scales, np.arange(-100, 200, dtype=np.int16)
                       .astype(np.int8).tobytes()))  # fmt: skip
 
 
 OTHERS: list[msg.Message] = [
     msg.Goodbye(), msg.NeedSnapshot(), msg.NeedBase(bytes(16)),
-    msg.Hello("m", bytes(16), bytes(16), 1, 0, 0.0, (), "", heard=True),
+    msg.Hello("m", bytes(16), bytes(16), 1, 0, 0.0, (), "", "int8", heard=True),
 ]  # fmt: skip
 
 
 def tell(how: ft.LieName, body: bytes, seed: int = 0) -> tuple[list[bytes], Counter[str]]:
     told = Counter[str]()
-    return list(Liar([how], 1, np.random.default_rng(seed), told)(body, "x")), told
+    return list(Liar([how], 1, np.random.default_rng(seed), told, 300)(body, "x")), told
 
 
 @pytest.mark.parametrize("how", ABOUT_UPDATES)
@@ -212,7 +212,7 @@ def test_garbage_is_no_message(seed: int) -> None:
 
 
 def test_a_liar_replays_its_last_frames_only_and_the_true_one_after() -> None:
-    liar = Liar(["replay"], 1, np.random.default_rng(0), Counter())
+    liar = Liar(["replay"], 1, np.random.default_rng(0), Counter(), 300)
     bodies = [msg.encode(an_update(seq)) for seq in range(100)]
     ages = Counter[int]()
     for number, body in enumerate(bodies):
@@ -225,7 +225,7 @@ def test_a_liar_replays_its_last_frames_only_and_the_true_one_after() -> None:
 @pytest.mark.parametrize("every", [1, 3, 10])
 def test_one_of_so_many_frames_is_a_lie(every: int) -> None:
     told = Counter[str]()
-    liar = Liar(ft.MILD, every, np.random.default_rng(1), told)
+    liar = Liar(ft.MILD, every, np.random.default_rng(1), told, 300)
     body, count = msg.encode(an_update()), 4000
     for _ in range(count):
         list(liar(body, "x"))

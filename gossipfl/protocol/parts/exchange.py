@@ -6,15 +6,18 @@ models; never changes one.
 
 from __future__ import annotations
 
-from gossipfl.codec import int8
+from gossipfl.codec.codec import encode
+from gossipfl.codec.coordinates import All
+from gossipfl.codec.quantisers import quantiser
 from gossipfl.errors import RemoteError
 from gossipfl.model.bases import name_of, parse
 from gossipfl.model.replica import REFUSE_RADII
-from gossipfl.model.schema import Vector
 from gossipfl.protocol.neighbour import Neighbour
 from gossipfl.protocol.parts.state import State
 from gossipfl.wire import messages as msg
 
+SNAPSHOT = quantiser("int8")
+"""A newcomer takes up what it is given as it is, so it gets more bits than an update may have."""
 GIVE_AGAIN = 2.0
 """Seconds before the same peer is given another base or snapshot."""
 
@@ -34,16 +37,17 @@ class Exchange:
         """`peer` asks for a base."""
         state = self._state
         base = state.bases.get(name)
-        if base is not None and now - neighbour.base_given_at >= GIVE_AGAIN:
+        if base is not None and now - neighbour.base_given_at >= GIVE_AGAIN and state.budget.left(now) > 0:
             neighbour.base_given_at = now
             state.send(peer, msg.Base(state.fingerprint, base.astype("<f4", copy=False).tobytes()))
 
     def on_need_snapshot(self, peer: str, neighbour: Neighbour, now: float) -> None:
         """`peer` asks for the model that we serve; who joins has none to give."""
         state = self._state
-        if state.joining is None and now - neighbour.snapshot_given_at >= GIVE_AGAIN:
+        if state.joining is None and now - neighbour.snapshot_given_at >= GIVE_AGAIN and state.budget.left(now) > 0:
             neighbour.snapshot_given_at = now
-            payload = self.payload(state.replica.served.x)
+            base = state.bases[state.bases.own]
+            payload, _ = encode(SNAPSHOT, All(), state.replica.served.x, base, state.rng, state.kernel)
             state.send(peer, msg.Snapshot(state.fingerprint, state.bases.own, state.replica.age, payload))
 
     def take(self, base: msg.Base) -> bytes:
@@ -75,11 +79,6 @@ class Exchange:
             bases.adopt(common)
         else:
             self.ask(wanted.holder(common), common, now)
-
-    def payload(self, x: Vector) -> msg.Int8:
-        """`x`, as its difference to the own base."""
-        state = self._state
-        return msg.Int8(*int8.encode(x, state.bases[state.bases.own], state.rng, state.kernel))
 
 
 def too_far(what: str, distance: float, limit: float) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gossipfl.codec import int8
+from gossipfl.codec.codec import decode
+from gossipfl.codec.quantisers import check, values
 from gossipfl.errors import RemoteError
 from gossipfl.model.schema import MAX_COORDINATE
 from gossipfl.protocol import events as ev
@@ -85,7 +86,10 @@ class Joiner:
 
     def _add_snapshot(self, joining: Joining, peer: str, snapshot: msg.Snapshot) -> None:
         payload, state = snapshot.payload, self._state
-        vector = int8.decode(payload.scales, payload.codes, state.replica.x.size) + state.bases[snapshot.base]
+        index, scales, codes = decode(payload, state.replica.x.size)
+        check(scales)
+        vector = state.bases[snapshot.base].copy()
+        vector[index] += values(scales, codes)
         if not (np.abs(vector) <= MAX_COORDINATE).all():
             raise RemoteError(f"snapshot has a coordinate beyond ±{MAX_COORDINATE:g}")
         joining.snapshots[peer] = (vector, snapshot.age, snapshot.base)

@@ -6,6 +6,7 @@ Knows no models; when somebody has become live it says so, and what follows is n
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from gossipfl.errors import RemoteError
@@ -104,6 +105,7 @@ class Links:
         hood.set_greeted(peer, greeted=True)
         hood.locate(peer, hello.addresses or neighbour.addresses)
         hood.set_role(peer, hello.role)
+        neighbour.codec = sys.intern(hello.codec)
         if (hello.incarnation, hello.seq) >= (neighbour.incarnation, neighbour.seq):
             hood.set_version(neighbour, hello.incarnation, hello.seq, hello.age, hello.base)
         if first and neighbour.connected:
@@ -147,6 +149,6 @@ class Links:
         state = self._state
         hello = msg.Hello(
             state.settings.mesh, state.fingerprint, state.bases.own, state.incarnation, state.seq,
-            state.replica.age, state.addresses, state.settings.role, neighbour.greeted,
+            state.replica.age, state.addresses, state.settings.role, state.settings.codec, neighbour.greeted,
         )  # fmt: skip
         state.send(peer, hello)

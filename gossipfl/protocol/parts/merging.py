@@ -1,13 +1,15 @@
 """Merging: a peer's published model comes in. Every check first, then the change.
 
-The way of a vector: message → int8 → distance to our model → clip → x += w · difference (anchored gossip deltas).
+The way of a vector: message → codes → distance to our model → clip → x += w · difference (anchored gossip deltas), on
+the coordinates that came.
 Which weight: the Metropolis coefficient of the two publish rates, less for a stale model, and no more than the sender
 has left. Sends nothing but a question for a base that is not held.
 """
 
 from __future__ import annotations
 
-from gossipfl.codec import int8
+from gossipfl.codec.codec import decode
+from gossipfl.codec.quantisers import check
 from gossipfl.errors import RemoteError
 from gossipfl.mixing.metropolis import alpha
 from gossipfl.mixing.staleness import staleness
@@ -46,7 +48,7 @@ class Merging:
             state.neighbourhood.set_base(neighbour, update.base)
             self._exchange.ask(peer, update.base, now)
             return
-        scales, codes = int8.parse(update.payload.scales, update.payload.codes, replica.x.size)
+        index, scales, codes = decode(update.payload, replica.x.size)
 
         tau = max(0.0, replica.age - update.age) / pace.progress
         # Ages are self-reported, so one may move ours by no more than a fixed step. With a step that grows as ages do,
@@ -54,13 +56,15 @@ class Merging:
         step = REBASE_GAP * state.settings.steps
         age = min(max(update.age, replica.age - step), replica.age + step)
         allowance = neighbour.allowance_at(now, pace.period)
-        granted = min(alpha(update.rate, state.rate()) * self._staleness.weight(tau), allowance)
-        distance, limit, weight = replica.merge(base, scales, codes, granted, age)
+        rate = min(update.rate, pace.welcome())
+        granted = min(alpha(rate, state.rate()) * self._staleness.weight(tau), allowance)
+        distance, limit, weight = replica.merge(index, base, scales, codes, granted, age)
         if not distance <= limit:  # NaN and infinity fail this too
-            int8.check(scales)
+            check(scales)
             raise RemoteError(too_far("update", distance, limit))
 
         state.neighbourhood.set_version(neighbour, update.incarnation, update.seq, update.age, update.base)
+        neighbour.rate = update.rate
         neighbour.allowance, neighbour.allowed_at = allowance - granted, now
         if neighbour.strikes:
             neighbour.strikes -= 1

@@ -13,12 +13,14 @@ from gossipfl.model.bases import Bases
 from gossipfl.model.replica import Replica
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.protocol import events as ev
+from gossipfl.protocol.budget import Budget
 from gossipfl.protocol.contacts import Contacts
 from gossipfl.protocol.joining import Joining
 from gossipfl.protocol.neighbourhood import Neighbourhood
 from gossipfl.protocol.pace import Pace
 from gossipfl.protocol.parts.wanted import Wanted
 from gossipfl.protocol.settings import Settings
+from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
 from gossipfl_topology.live import Topology, named
 
@@ -52,6 +54,7 @@ class State:
         self.contacts = Contacts(me, settings.role, self.neighbourhood, topology or named(settings.topology))
         self.wanted = Wanted(self.neighbourhood)
         self.pace = Pace(settings)
+        self.budget = Budget(settings.budget)
         self.joining: Joining | None = Joining()
         """The attempt to join that is under way; None while the node learns."""
         self.out: list[ev.Effect] = []
@@ -63,7 +66,12 @@ class State:
 
     def send(self, peer: str, message: msg.Message) -> None:
         """Say `message` to `peer`."""
-        self.out.append(ev.Send((peer,), msg.encode(message)))
+        self.post((peer,), msg.encode(message))
+
+    def post(self, to: tuple[str, ...], body: bytes, *, supersedes: bool = False) -> None:
+        """Send a frame body; all that leaves this node goes through here."""
+        self.budget.spend((len(body) + frames.LENGTH_BYTES) * len(to))
+        self.out.append(ev.Send(to, body, supersedes))
 
     def rate(self) -> float:
         """q: publishes per second from here to one neighbour."""

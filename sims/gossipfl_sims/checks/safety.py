@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
-from gossipfl.codec import int8
+from gossipfl.codec.codec import Delta, decode
+from gossipfl.codec.coordinates import Index
+from gossipfl.codec.quantisers import check, values
 from gossipfl.errors import RemoteError
 from gossipfl.model.bases import MAX_HELD
 from gossipfl.model.rebase import OWN_SHARE
@@ -23,7 +25,7 @@ from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import ASKED, REBASE_GAP, ROUNDS
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
 from gossipfl.protocol.parts.wanted import MAX_WANTED
-from gossipfl.protocol.peer import Peer
+from gossipfl.protocol.peer import PUBLISH, Peer
 from gossipfl.wire import messages as msg
 from gossipfl_sims.engine.machine import Machine
 from gossipfl_sims.engine.world import MOST_LINKS, World
@@ -188,7 +190,7 @@ class Safety:
     def _moved(
         self, peer: Peer, event: ev.Event, effects: list[ev.Effect], before: Before, life: Life
     ) -> tuple[str, str] | None:
-        """x changes only by a merge, by the training that was asked for last, or by a way of joining."""
+        """x changes only by a merge, by the training that was asked for last, by a way of joining, or by momentum."""
         x = peer.replica.x
         same = np.array_equal(x, before.x)
         if isinstance(event, ev.Trained):
@@ -204,6 +206,8 @@ class Safety:
             error = float(np.abs(x - before.x - shared).max())
             if error > ROUNDING * (1 + float(np.abs(x).max())):
                 return "what was trained is added, and merges stay", f"off by {error:.3g}"
+            return None
+        if isinstance(event, ev.TimerFired) and event.timer == PUBLISH and peer.settings.momentum != "none":
             return None
         if not same and not any(isinstance(effect, ev.Merged | ev.Joined) for effect in effects):
             return "a model changes by merging, training or joining only", f"by {np.abs(x - before.x).max():.3g}"
@@ -238,9 +242,11 @@ class Safety:
             return "an age that a peer claims moves ours a little", f"from {before.age} to {replica.age}"
         if (true := self._true(sender, version)) is None or sender in self.liars:
             return None
-        error = np.abs(replica.x - (before.x + np.float32(weight) * (true - before.x))).max()
-        scales = np.frombuffer(update.payload.scales, dtype="<f4")
-        allowed = weight * float(scales.max(initial=0)) + ROUNDING * (1 + float(np.abs(true).max()))
+        wanted = before.x.copy()
+        index, _, step = told(update.payload, wanted.size)
+        wanted[index] += np.float32(weight) * (true[index] - wanted[index])
+        error = np.abs(replica.x - wanted).max()
+        allowed = weight * step + ROUNDING * (1 + float(np.abs(true).max()))
         if error > allowed:
             return (
                 "a merge goes towards what the sender published",
@@ -260,8 +266,8 @@ class Safety:
             np.minimum(self._low, before.x, out=self._low)  # it may have begun here, and not moved since
             np.maximum(self._high, before.x, out=self._high)
             weight = max((effect.weight for effect in effects if isinstance(effect, ev.Merged)), default=0.0)
-            scales = np.frombuffer(before.message.payload.scales, dtype="<f4")
-            slack = weight * float(scales.max(initial=0)) + ROUNDING * (1 + float(np.abs(x).max()))
+            _, _, step = told(before.message.payload, x.size)
+            slack = weight * step + ROUNDING * (1 + float(np.abs(x).max()))
             if (x < self._low - slack).any() or (x > self._high + slack).any():
                 outside = "a merge stays in the hull of all models", f"it leaves it by more than {slack:.3g}"
         np.minimum(self._low, x, out=self._low)
@@ -307,10 +313,22 @@ class Safety:
         base = self._bases.get(snapshot.base)
         if base is not None:
             try:
-                vector = int8.decode(snapshot.payload.scales, snapshot.payload.codes, base.size)
+                index, difference, _ = told(snapshot.payload, base.size)
             except RemoteError:
                 return
-            life.snapshots[sender] = vector + base
+            life.snapshots[sender] = base.copy()
+            life.snapshots[sender][index] += difference
+
+
+def told(delta: Delta, size: int) -> tuple[Index, Vector, float]:
+    """Which coordinates a delta carries, the differences that it says, and by how much those may be off.
+
+    Raises:
+        RemoteError: it is none.
+    """
+    index, scales, codes = decode(delta, size)
+    check(scales)
+    return index, values(scales, codes), float(scales.max(initial=0))
 
 
 MARKED = (

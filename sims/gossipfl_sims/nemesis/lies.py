@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from random import Random
 
 import numpy as np
 from msgspec import structs
 
+from gossipfl.codec.codec import decode
+from gossipfl.codec.quantisers import BY_NUMBER, values
+from gossipfl.kernels import numpy as reference
 from gossipfl.wire import messages as msg
 from gossipfl.wire.messages import MAX_RATE
 from gossipfl_sims.nemesis.faults import LieName
@@ -28,13 +32,17 @@ class Liar:
         every: it tells one instead of every so many frames.
         rng: which one, when, and with what.
         told: counts them.
+        size: d, of the model that it lies about.
     """
 
-    def __init__(self, how: Sequence[LieName], every: int, rng: np.random.Generator, told: Counter[str]) -> None:
+    def __init__(
+        self, how: Sequence[LieName], every: int, rng: np.random.Generator, told: Counter[str], size: int
+    ) -> None:
         self._how = how
         self._every = every
         self._rng = rng
         self._told = told
+        self._size = size
         self._old: list[bytes] = []
 
     def __call__(self, body: bytes, receiver: str) -> Iterator[bytes]:
@@ -60,25 +68,26 @@ class Liar:
             yield body
         else:
             assert isinstance(message, msg.Update)
-            yield msg.encode(ABOUT_UPDATES[name](message))
+            yield msg.encode(ABOUT_UPDATES[name](message, self._size))
 
 
-def _scaled(factor: float) -> Callable[[msg.Update], msg.Update]:
-    def change(update: msg.Update) -> msg.Update:
-        scales = np.frombuffer(update.payload.scales, dtype="<f4") * np.float32(abs(factor))
-        codes = np.frombuffer(update.payload.codes, dtype=np.int8)
-        codes = -codes if factor < 0 else codes
-        return structs.replace(update, payload=msg.Int8(scales.astype("<f4").tobytes(), codes.tobytes()))
+def _scaled(factor: float) -> Callable[[msg.Update, int], msg.Update]:
+    def change(update: msg.Update, size: int) -> msg.Update:
+        _, scales, codes = decode(update.payload, size)
+        with np.errstate(invalid="ignore", over="ignore"):
+            moved = values(scales, codes) * np.float32(factor)
+            raw = BY_NUMBER[update.payload.quantiser].encode(moved, np.zeros_like(moved), Random(update.seq), reference)
+        return structs.replace(update, payload=structs.replace(update.payload, packed=False, data=raw))
 
     return change
 
 
-ABOUT_UPDATES: dict[str, Callable[[msg.Update], msg.Update]] = {
+ABOUT_UPDATES: dict[str, Callable[[msg.Update, int], msg.Update]] = {
     "nan": _scaled(float("nan")),
     "huge": _scaled(1e8),
     "flip": _scaled(-3.0),
-    "leap": lambda update: structs.replace(update, seq=update.seq + (1 << 40)),
-    "age": lambda update: structs.replace(update, age=min(update.age + 1e9, 1e15)),
-    "rate": lambda update: structs.replace(update, rate=MAX_RATE if update.seq % 2 else 1e-9),
-    "schema": lambda update: structs.replace(update, schema=bytes(len(update.schema))),
+    "leap": lambda update, _: structs.replace(update, seq=update.seq + (1 << 40)),
+    "age": lambda update, _: structs.replace(update, age=min(update.age + 1e9, 1e15)),
+    "rate": lambda update, _: structs.replace(update, rate=MAX_RATE if update.seq % 2 else 1e-9),
+    "schema": lambda update, _: structs.replace(update, schema=bytes(len(update.schema))),
 }

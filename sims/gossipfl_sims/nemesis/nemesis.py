@@ -150,7 +150,7 @@ class Nemesis:
                     machine.drift(world.now, rate)
                     self._later(lasts, partial(self._set_clock_right, machine))
                 case ft.Lie(how=how, every=every):
-                    self._change(machine, kind, lasts, "lie", Liar(how, every, self._lies, self.counts), None)
+                    self._change(machine, kind, lasts, "lie", self._liar(machine, how, every), None)
                 case ft.Leave(crash=crash):
                     self._gone.add(machine.index)
                     self._end(machine, kind, graceful=not crash)
@@ -193,6 +193,9 @@ class Nemesis:
         self.counts[kind] += 1
         setattr(machine, field, value)
         self._later(lasts, partial(setattr, machine, field, usual))
+
+    def _liar(self, machine: Machine, how: Sequence[ft.LieName], every: int) -> Liar:
+        return Liar(how, every, self._lies, self.counts, machine.task.schema.shared_size)
 
     def _set_clock_right(self, machine: Machine) -> None:
         machine.drift(self._world.now, 1.0)

@@ -68,9 +68,11 @@ def test_merges_are_equal_in_every_byte(
         assert one.tobytes() == x.tobytes()
 
 
-@given(SIZES, SEEDS, SPREADS, SPREADS)
+@given(SIZES, SEEDS, SPREADS, SPREADS, st.sampled_from([127, 7, 3, 1]))
 @settings(max_examples=200, deadline=None)
-def test_encodings_are_equal_in_every_byte(compiled: Kernel, size: int, seed: int, spread: float, apart: float) -> None:
+def test_encodings_are_equal_in_every_byte(
+    compiled: Kernel, size: int, seed: int, spread: float, apart: float, levels: int
+) -> None:
     rng = np.random.default_rng(seed)
     base = noise(rng, size, spread)
     x = base + noise(rng, size, apart)
@@ -78,7 +80,7 @@ def test_encodings_are_equal_in_every_byte(compiled: Kernel, size: int, seed: in
     made = []
     for one in (reference, compiled):
         scales, codes = np.empty(steps(size), np.float32), np.empty(size, np.int8)
-        one.encode(x, base, dither, scales, codes)
+        one.encode(x, base, dither, levels, scales, codes)
         made.append((scales.tobytes(), codes.tobytes()))
     assert made[0] == made[1]
 

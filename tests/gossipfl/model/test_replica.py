@@ -21,7 +21,7 @@ def replica(x: Vector) -> Replica:
 
 def merge(r: Replica, other: Vector, weight: float, age: float = 0.0) -> tuple[float, float, float]:
     """Merge `other` whole: as a base, with a delta of nothing."""
-    return r.merge(other, np.zeros(1, np.float32), np.zeros(other.size, np.int8), weight, age)
+    return r.merge(slice(0, other.size, 1), other, np.zeros(1, np.float32), np.zeros(other.size, np.int8), weight, age)
 
 
 def bytes_of(r: Replica) -> tuple[bytes, bytes, bytes, bytes, float]:

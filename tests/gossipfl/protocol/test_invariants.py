@@ -5,6 +5,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from gossipfl.codec.codec import decode
+from gossipfl.codec.quantisers import values
 from gossipfl.mixing.staleness import STRATEGIES
 from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
@@ -51,9 +53,8 @@ def publish(peer: Peer, now: float) -> list[tuple[tuple[str, ...], bytes, msg.Up
 
 def meant(peer: Peer, message: msg.Update) -> tuple[Vector, float]:
     """The model that a message stands for, and its codec step."""
-    scale = np.frombuffer(message.payload.scales, "<f4")
-    codes = np.frombuffer(message.payload.codes, np.int8).astype(np.float32)
-    return peer.bases[message.base] + codes * scale, float(scale.max())
+    _, scales, codes = decode(message.payload, SIZE)
+    return peer.bases[message.base] + values(scales, codes), float(scales.max())
 
 
 @given(

@@ -21,6 +21,7 @@ from tests.gossipfl.builders import (
     flat,
     full_of,
     hello,
+    int8,
     meet,
     noise,
     only,
@@ -247,7 +248,7 @@ def test_a_bad_snapshot_that_waits_for_its_base_is_not_blamed_on_who_brings_the_
     meet(peer, "liar", "honest", age=1000.0)
     peer.handle(ev.TimerFired(JOIN), PATIENCE)
     base = full_of(3)
-    lie = snapshot(peer, full_of(4), base, payload=msg.Int8(scales, bytes(8)))
+    lie = snapshot(peer, full_of(4), base, payload=int8(scales, bytes(8)))
     effects = peer.handle(ev.Received("liar", lie), 4.0)
     effects += peer.handle(ev.Received("honest", snapshot(peer, full_of(4), base)), 4.0)
     effects += peer.handle(ev.Received("honest", base_message(peer, base)), 4.1)
@@ -415,7 +416,7 @@ def test_two_snapshots_near_the_largest_float_do_not_overflow_the_median() -> No
     peer.handle(ev.TimerFired(JOIN), PATIENCE)
     evil = a_huge_base(1)
     for name in "ab":
-        theirs = msg.encode(msg.Snapshot(flat(8).fingerprint, name_of(evil), 1000.0, msg.Int8(b"\0\0\0\0", bytes(8))))
+        theirs = msg.encode(msg.Snapshot(flat(8).fingerprint, name_of(evil), 1000.0, int8(b"\0\0\0\0", bytes(8))))
         peer.handle(ev.Received(name, theirs), 4.0)
         peer.handle(ev.Received(name, base_message(peer, evil)), 4.0)
         peer.handle(ev.Received(name, theirs), 4.0)

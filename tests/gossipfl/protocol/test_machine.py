@@ -15,7 +15,19 @@ from gossipfl.protocol.joining import ASKED, ROUNDS
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
 from gossipfl.protocol.parts.wanted import MAX_WANTED
 from gossipfl.wire import messages as msg
-from tests.gossipfl.builders import a_peer, base_message, full_of, hello, noise, only, quantised, said, snapshot, update
+from tests.gossipfl.builders import (
+    a_peer,
+    base_message,
+    full_of,
+    hello,
+    int8,
+    noise,
+    only,
+    quantised,
+    said,
+    snapshot,
+    update,
+)
 
 SIZE = 8
 OTHERS = st.sampled_from(["a", "b", "c", "d", "stranger"])
@@ -81,7 +93,7 @@ class PeerMachine(RuleBasedStateMachine):
 
     @rule(other=OTHERS, base=WHICH, scale=SCALES, age=AGES, seq=st.integers(0, 2000), rate=st.floats(1e-12, 1e6))
     def an_update(self, other: str, base: int, scale: float, age: float, seq: int, rate: float) -> None:
-        payload = msg.Int8(np.array([scale], "<f4").tobytes(), bytes(range(250, 256)) + b"\x7f\x01")
+        payload = int8(np.array([scale], "<f4").tobytes(), bytes(range(250, 256)) + b"\x7f\x01")
         fields = {"base": name_of(BASES[base]), "payload": payload, "age": age, "rate": rate}
         self.happen(ev.Received(other, update(self.peer, BASES[0], seq=seq, **fields)))
 
@@ -96,7 +108,7 @@ class PeerMachine(RuleBasedStateMachine):
 
     @rule(other=OTHERS, base=WHICH, age=AGES, scale=SCALES)
     def a_snapshot(self, other: str, base: int, age: float, scale: float) -> None:
-        payload = msg.Int8(np.array([scale], "<f4").tobytes(), bytes(range(SIZE)))
+        payload = int8(np.array([scale], "<f4").tobytes(), bytes(range(SIZE)))
         fields: dict[str, Any] = {"base": name_of(BASES[base]), "payload": payload}
         self.happen(ev.Received(other, snapshot(self.peer, BASES[0], age=age, **fields)))
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gossipfl.codec.codec import decode
+from gossipfl.codec.quantisers import values
 from gossipfl.errors import LocalError
 from gossipfl.model.bases import MAX_HELD, name_of
 from gossipfl.model.schema import Vector
@@ -19,6 +21,7 @@ from gossipfl.protocol.parts.links import MAX_STRIKES
 from gossipfl.protocol.parts.wanted import ASK_AGAIN
 from gossipfl.protocol.peer import INTRODUCE_EVERY, JOIN, PUBLISH, Peer
 from gossipfl.protocol.settings import Settings
+from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
 from tests.gossipfl.builders import (
     Room,
@@ -73,11 +76,10 @@ def test_what_was_trained_is_published_at_once() -> None:
     assert (message.incarnation, message.seq, message.age) == (1, 1, 20)
     assert len(to) == 3
     assert set(to) < set("abcd")
-    assert only(ev.Published, effects) == [ev.Published(1, to, len(only(ev.Send, effects)[0].body))]
+    size = 3 * len(frames.frame(only(ev.Send, effects)[0].body))
+    assert only(ev.Published, effects) == [ev.Published(1, to, size)]
     assert only(ev.Send, effects)[0].supersedes
-    decoded = peer.bases[message.base] + np.frombuffer(message.payload.codes, np.int8) * np.frombuffer(
-        message.payload.scales, "<f4"
-    )
+    decoded = peer.bases[message.base] + values(*decode(message.payload, 8)[1:])
     assert np.allclose(decoded, 1.5, atol=1 / 127)
 
 
@@ -182,10 +184,13 @@ def test_an_update_moves_the_model_half_way_between_equals() -> None:
     assert np.allclose(peer.replica.x, 0.7, atol=0.01)
 
 
-def test_a_peer_that_publishes_four_times_as_often_counts_a_quarter() -> None:
+@pytest.mark.parametrize(
+    ("rate", "weight"), [(0.5, 0.5), (1.0, 0.5), (1.5, 1 / 3), (2.0, 0.25), (4.0, 0.25), (1e6, 0.25)]
+)
+def test_a_peer_that_publishes_twice_as_often_counts_half_and_more_do_not_come(rate: float, weight: float) -> None:
     peer = with_friends("a")
-    (merged,) = only(ev.Merged, peer.handle(ev.Received("a", update(peer, full_of(0.9), rate=4.0)), 4.0))
-    assert merged.weight == pytest.approx(0.125)
+    (merged,) = only(ev.Merged, peer.handle(ev.Received("a", update(peer, full_of(0.9), rate=rate)), 4.0))
+    assert merged.weight == pytest.approx(weight)
 
 
 def test_an_update_that_is_far_away_is_shortened_to_the_radius() -> None:
@@ -228,7 +233,7 @@ def test_whoever_is_linked_is_greeted_first() -> None:
     ((to, message),) = said(peer.handle(ev.Connected("a"), 0.0))
     assert to == ("a",)
     assert message == msg.Hello(
-        "gossipfl", flat(8).fingerprint, name_of(full_of(0.5)), 7, 0, 0.0, ("here", "there"), "", heard=False
+        "gossipfl", flat(8).fingerprint, name_of(full_of(0.5)), 7, 0, 0.0, ("here", "there"), "", "int8", heard=False
     )
 
 

@@ -9,18 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gossipfl.codec.codec import Delta
+from gossipfl.codec.quantisers import quantiser
 from gossipfl.model.bases import name_of
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import PATIENCE
 from gossipfl.protocol.peer import JOIN, Peer
 from gossipfl.wire import frames
-from gossipfl.wire import messages as msg
 from tests.gossipfl.builders import (
     a_learning_peer,
     a_peer,
     base_message,
     full_of,
     hello,
+    int8,
     meet,
     noise,
     only,
@@ -49,19 +51,22 @@ def a_peer_in_the_middle_of_its_life() -> Peer:
     return peer
 
 
-def payload(scales: tuple[float, ...] = (0.01, 0.01), size: int = SIZE) -> msg.Int8:
-    return msg.Int8(np.array(scales, "<f4").tobytes(), bytes([1]) * size)
+def payload(scales: tuple[float, ...] = (0.01, 0.01), size: int = SIZE) -> Delta:
+    return int8(np.array(scales, "<f4").tobytes(), bytes([1]) * size)
 
 
 def with_payload(*scales: float, size: int = SIZE) -> Callable[[Peer], bytes]:
     return lambda peer: update(peer, full_of(0, SIZE), seq=6, payload=payload(scales, size))
 
 
+INT8 = quantiser("int8").number
+
+
 def raw_update(peer: Peer, **fields: object) -> bytes:
     """An update that `encode` would send but no honest peer would make."""
     usual: dict[str, object] = {
         "schema": peer.replica.schema.fingerprint, "base": peer.bases.own, "incarnation": 1, "seq": 6, "age": 1.0,
-        "rate": 1.0, "payload": [1, bytes(8), bytes(SIZE)],
+        "rate": 1.0, "payload": [1, [1], INT8, False, bytes(8 + SIZE)],
     }  # fmt: skip
     return frames.wrap(msgpack.packb([3, *(usual | fields).values()]))
 

@@ -8,13 +8,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from gossipfl.codec.codec import Delta
+from gossipfl.codec.coordinates import All, Bitmap, Gaps, Seeded, Strided
 from gossipfl.errors import RemoteError
 from gossipfl.model.replica import MAX_AGE
 from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
+from tests.gossipfl.builders import int8
 
 HASH = bytes(range(16))
-PAYLOAD = msg.Int8(b"\0\0\x80?", b"\1\2\3")
+PAYLOAD = int8(b"\0\0\x80?", b"\1\2\3")
 
 ascii_text = st.characters(min_codepoint=33, max_codepoint=126)
 hashes = st.binary(min_size=16, max_size=16)
@@ -22,7 +25,15 @@ counters = st.integers(0, 2**53)
 ages = st.floats(0, MAX_AGE)
 rates = st.floats(0, msg.MAX_RATE, exclude_min=True)
 addresses = st.lists(st.text(ascii_text, min_size=1, max_size=256), max_size=8).map(tuple)
-payloads = st.builds(msg.Int8, st.binary(max_size=40), st.binary(max_size=400))
+positions = st.integers(0, 2**40)
+coordinates = st.one_of(
+    st.just(All()),
+    st.builds(Strided, positions, positions, st.integers(1, 2**40)),
+    st.builds(Bitmap, st.booleans(), st.binary(max_size=40)),
+    st.builds(Gaps, st.binary(max_size=40)),
+    st.builds(Seeded, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
+)
+payloads = st.builds(Delta, coordinates, st.integers(0, 255), st.booleans(), st.binary(max_size=400))
 known = st.builds(msg.KnownPeer, st.text(ascii_text, min_size=1, max_size=128), addresses)
 
 BY_KIND: dict[str, st.SearchStrategy[Any]] = {
@@ -36,6 +47,7 @@ BY_KIND: dict[str, st.SearchStrategy[Any]] = {
         ages,
         addresses,
         st.text(max_size=16),
+        st.text(max_size=64),
         st.booleans(),
     ),
     "Peers": st.builds(msg.Peers, st.lists(known, max_size=64).map(tuple)),
@@ -66,8 +78,8 @@ def test_there_is_a_strategy_for_every_message() -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        msg.Hello("ü" * 64, HASH, HASH, 1, 1, 0.0, (), "", heard=True),
-        msg.Hello("m", HASH, HASH, 1, 1, 0.0, ("/dns/" + "ü" * 251,), "", heard=True),
+        msg.Hello("ü" * 64, HASH, HASH, 1, 1, 0.0, (), "", "int8", heard=True),
+        msg.Hello("m", HASH, HASH, 1, 1, 0.0, ("/dns/" + "ü" * 251,), "", "int8", heard=True),
         msg.Peers((msg.KnownPeer("漢" * 128, ()),)),
     ],
     ids=["mesh", "address", "peer"],
@@ -82,23 +94,31 @@ def test_the_largest_messages_are_within_the_largest_body() -> None:
     assert len(msg.encode(peers)) <= msg.max_body(1)
     for size in (1, 1000, 1_000_000):
         assert len(msg.encode(msg.Base(HASH, bytes(4 * size)))) <= msg.max_body(size)
-        full = msg.Int8(bytes(4 * -(-size // 256)), bytes(size))
+        full = int8(bytes(4 * -(-size // 256)), bytes(size))
         assert len(msg.encode(msg.Update(HASH, HASH, 2**53, 2**53, 1.5, 1.5, full))) <= msg.max_body(size)
 
 
 def hello(**fields: Any) -> list[Any]:
     usual = {"mesh": "m", "schema": HASH, "base": HASH, "inc": 1, "seq": 2, "age": 3.0, "at": ["a"]}
-    usual |= {"role": "gateway", "heard": True}
+    usual |= {"role": "gateway", "codec": "int8", "heard": True}
     return [1, *(usual | fields).values()]
 
 
 def update(**fields: Any) -> list[Any]:
-    usual = {"schema": HASH, "base": HASH, "inc": 1, "seq": 2, "age": 3.0, "rate": 1.0, "payload": [1, b"", b""]}
+    usual = {
+        "schema": HASH,
+        "base": HASH,
+        "inc": 1,
+        "seq": 2,
+        "age": 3.0,
+        "rate": 1.0,
+        "payload": [1, [1], 1, False, b""],
+    }
     return [3, *(usual | fields).values()]
 
 
 def snapshot(**fields: Any) -> list[Any]:
-    return [7, *({"schema": HASH, "base": HASH, "age": 3.0, "payload": [1, b"", b""]} | fields).values()]
+    return [7, *({"schema": HASH, "base": HASH, "age": 3.0, "payload": [1, [1], 1, False, b""]} | fields).values()]
 
 
 GOOD: list[Any] = [hello(), update(), snapshot(), hello(at=["a"] * 8), hello(age=3), update(rate=1), [6], [8], [2, []]]

@@ -140,7 +140,7 @@ def test_garbage_in_the_incarnation_s_file_is_named_and_kept(home: Path, content
 
 @pytest.mark.parametrize("kept", [2**53, 2**64, 10**20])
 def test_a_number_that_peers_would_refuse_is_not_given_out(home: Path, kept: int) -> None:
-    hello = Hello("mesh", bytes(16), bytes(16), 2**53, 0, 0.0, (), "", heard=False)
+    hello = Hello("mesh", bytes(16), bytes(16), 2**53, 0, 0.0, (), "", "int8", heard=False)
     assert decode(encode(hello)) == hello, "peers take no more"
     (home / "incarnation").write_text(str(kept))
     with pytest.raises(LocalError) as caught:

@@ -1,0 +1,73 @@
+"""What a quantiser is: floats to bytes and back, with one scale for each block of coordinates.
+
+Knows arrays and bytes; never peers, messages, or which coordinates it was given.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Protocol
+
+import numpy as np
+
+from gossipfl.errors import RemoteError
+from gossipfl.kernels import BLOCK, MAX_SCALE, Codes, Floats, Kernel
+
+
+class Quantiser(Protocol):
+    """A strategy. What it says of a coordinate is code · scale, with the scale of its block of 256."""
+
+    @property
+    def name(self) -> str:
+        """As in a configuration."""
+        ...
+
+    @property
+    def number(self) -> int:
+        """What stands for it on the wire, for ever."""
+        ...
+
+    @property
+    def bits(self) -> float:
+        """For each coordinate of a long vector, scales included."""
+        ...
+
+    def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> bytes:
+        """What x − base is, shapes (n,), contiguous; `rng` decides how it is rounded."""
+        ...
+
+    def size(self, n: int) -> int:
+        """The length of what `encode` makes of n coordinates."""
+        ...
+
+    def decode(self, data: bytes, n: int) -> tuple[Floats, Codes | Floats]:
+        """Scales, shape (⌈n / 256⌉,), and codes, shape (n,).
+
+        Raises:
+            RemoteError: wrong length, or codes that `encode` never writes. Scales are for `check`, or the kernel.
+        """
+        ...
+
+
+def blocks(n: int) -> int:
+    """How many blocks n coordinates have."""
+    return -(-n // BLOCK)
+
+
+def check(scales: Floats) -> None:
+    """Raise RemoteError for a scale that is not finite or out of [0, 1e9]."""
+    if not ((scales >= 0) & (scales <= MAX_SCALE)).all():  # NaN fails both
+        raise RemoteError(f"payload has a scale outside [0, {MAX_SCALE:g}]")
+
+
+def check_length(name: str, data: bytes, size: int) -> None:
+    """Raise RemoteError unless `data` has that many bytes."""
+    if len(data) != size:
+        raise RemoteError(f"{name} payload of {len(data)} bytes; expected {size}")
+
+
+def values(scales: Floats, codes: Codes | Floats) -> Floats:
+    """code · scale, shape (n,)."""
+    product: Floats = np.repeat(scales, BLOCK)[: codes.size]
+    product *= codes
+    return product
