@@ -96,7 +96,7 @@ async def _process(name: str) -> tuple[int, list[float]]:
     _, _, vector = await training.introduce()
 
     async def train() -> None:
-        assert isinstance(await training.train(Train(0, vector, STEPS)), Trained)
+        assert isinstance(await training.train(Train(0, vector, STEPS, 0.0)), Trained)
 
     try:
         return await _delays(train)

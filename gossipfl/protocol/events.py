@@ -118,11 +118,15 @@ class SetTimer(Struct, frozen=True, gc=False):
 
 
 class Train(Struct, frozen=True):
-    """Train on local data for `steps` steps from the full vector `start`; answer with Trained or TrainingFailed."""
+    """Train on local data for `steps` steps from the full vector `start`; answer with Trained or TrainingFailed.
+
+    `age` is how many local steps `start` contains.
+    """
 
     training: int
     start: Vector
     steps: int
+    age: float
 
 
 class Joined(Struct, frozen=True, gc=False):

@@ -13,10 +13,13 @@ from __future__ import annotations
 import random
 from typing import assert_never
 
+import numpy as np
+
 from gossipfl.errors import LocalError, RemoteError
 from gossipfl.kernels import Kernel
 from gossipfl.kernels import numpy as reference
 from gossipfl.mixing.momentum import momentum
+from gossipfl.mixing.rate_correction import factor
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.parts.exchange import Exchange
@@ -193,17 +196,24 @@ class Peer(State):
         if self._training is None:
             self._trainings += 1
             self._training = self._trainings
-            self.emit(ev.Train(self._training, self.replica.full(), self.settings.steps))
+            self.emit(ev.Train(self._training, self.replica.full(), self.settings.steps, self.replica.age))
 
     def _trained(self, training: int, delta: Vector, steps: int, now: float) -> None:
         if training != self._training:
             return  # overtaken by a rebase
         self._training = None
         try:
+            if self.settings.rate_correction:
+                delta = delta * np.float32(self.correction())
             self.replica.add_training(delta, steps)
         except LocalError as error:
             self.emit(ev.Failed(str(error)))
         self._publish(now)
+
+    def correction(self) -> float:
+        """By what a training's result is multiplied; see `gossipfl.mixing.rate_correction`."""
+        known = self.neighbourhood.links.values()
+        return factor(self.rate(), [neighbour.rate for neighbour in known if neighbour.live])
 
     def _training_failed(self, training: int, reason: str, now: float) -> None:
         if training == self._training:

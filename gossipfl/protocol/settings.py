@@ -69,6 +69,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Going on in the direction of the mesh: none, quasi-global, or noloco. Costs no bytes."),
     ] = "none"
 
+    rate_correction: Annotated[
+        bool,
+        Meta(
+            description="Give slow devices as much say as fast ones: true or false. Noisier where speeds differ much."
+        ),
+    ] = False
+
     def __post_init__(self) -> None:
         _check("mesh", self.mesh, 0 < len(self.mesh) <= 64, "1 to 64 characters")
         _check("interval", self.interval, 0.05 <= self.interval <= 86_400, "0.05 to 86400 seconds")

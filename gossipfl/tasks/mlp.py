@@ -5,6 +5,7 @@ With no hidden layer it is softmax regression. Knows arrays; not where they came
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -38,6 +39,8 @@ class MLP:
         steps: local steps per publish that suit this data.
         calibration: λ ≥ 0; the loss is the cross-entropy of logits + λ·log(prior of the class on this node): logit
             adjustment (Menon et al., 2021), which stops a node from unlearning the classes that it never sees.
+        halving: the age, in local steps, at which η and λ are half of what they were at first: both are divided by
+            1 + age / halving, which no clock and no known end are needed for.
         seed: of the initial weights, U(±1/√fan_in); equal on all nodes.
 
     Raises:
@@ -57,6 +60,7 @@ class MLP:
         batch: int = 32,
         steps: int = DEFAULT_STEPS,
         calibration: float = 0.0,
+        halving: float = math.inf,
         seed: int = 0,
     ) -> None:
         for name, inputs, labels in (("train", x, y), ("test", x_test, y_test)):
@@ -70,8 +74,9 @@ class MLP:
             raise LocalError(f"test data: rows of {x_test.shape[1]} features; training rows have {x.shape[1]}")
         self._x, self._y, self._x_test, self._y_test = x, y, x_test, y_test
         prior = np.bincount(y, minlength=classes) / len(y)
-        self._shift = (calibration * np.log(prior + RARE)).astype(np.float32)
-        self._lr, self._batch, self._seed = np.float32(lr), batch, seed
+        self._shift = self._shift_at_first = (calibration * np.log(prior + RARE)).astype(np.float32)
+        self._lr, self._lr_at_first, self._halving = np.float32(lr), lr, halving
+        self._batch, self._seed = batch, seed
         self.steps = steps
         self._widths = (x.shape[1], *hidden, classes)
         self.schema = Schema(
@@ -89,6 +94,11 @@ class MLP:
             weight[:] = rng.uniform(-bound, bound, weight.shape)
             bias[:] = rng.uniform(-bound, bound, bias.shape)
         return vector
+
+    def schedule(self, age: float) -> None:
+        """Shrink η and λ as the model grows older."""
+        share = 1 / (1 + age / self._halving)
+        self._lr, self._shift = np.float32(share * self._lr_at_first), np.float32(share) * self._shift_at_first
 
     def train(self, vector: Vector, steps: int, rng: np.random.Generator) -> Progress:
         """`steps` steps of minibatch SGD, in place."""

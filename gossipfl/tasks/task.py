@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,22 @@ class Task(Protocol):
     def predict(self, vector: Vector, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Outputs for `inputs`, shape (n, …), one row each."""
         ...
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """A task whose step size, or anything else, depends on how far the mesh has come."""
+
+    def schedule(self, age: float) -> None:
+        """Told before each training: the local steps that `vector` contains, on average over the mesh. No clock."""
+        ...
+
+
+def train(task: Task, vector: Vector, steps: int, rng: np.random.Generator, age: float) -> Progress:
+    """One training of `task` on a `vector` of that `age`; see Task.train and Scheduled.schedule."""
+    if isinstance(task, Scheduled):
+        task.schedule(age)
+    return task.train(vector, steps, rng)
 
 
 Factory: TypeAlias = Callable[[Node], Task]

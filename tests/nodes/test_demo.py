@@ -72,6 +72,7 @@ def test_three_daemons_learn_and_the_result_and_the_report_tell_of_it(temporary:
     result_file, report = temporary / "result.json", temporary / "report.html"
     shown = gossipfl(
         "demo", "--nodes", "3", "--seconds", "12", "--seed", "5", "--json", result_file, "--html", report,
+        "--set", "codec=int4+top-k:0.5", "--set", "momentum=quasi-global",
         seconds=120, TMPDIR=str(temporary),
     )  # fmt: skip
     assert shown.returncode == Exit.OK, shown.stderr
@@ -261,6 +262,11 @@ def test_homes_that_were_kept_can_be_used_again_by_the_same_devices(temporary: P
         (["--kill", "-1"], "--kill -1: allowed is"),
         (["--seed", "-1"], "--seed -1: allowed is 0 or more"),
         (["--topology", "rnig"], "did you mean ring?"),
+        (["--set", "codec=int9"], "codec = 'int9'"),
+        (["--set", "codex=int8"], "--set codex: no such key; allowed is one of interval, "),
+        (["--set", "mesh=mine"], "--set mesh: no such key; allowed is one of interval, "),
+        (["--set", "interval=fast"], "interval"),
+        (["--set", "budget=much"], "'50 MB/day'"),
     ],
 )
 def test_an_impossible_argument_is_refused_with_what_is_allowed(arguments: list[str], said: str) -> None:

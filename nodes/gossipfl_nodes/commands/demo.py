@@ -16,16 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from gossipfl.cli import Exit
+from gossipfl.errors import LocalError
 from gossipfl.output.files import write_durably
 from gossipfl.tasks.load import load
 from gossipfl.tasks.task import Node
 from gossipfl_nodes.commands import options
+from gossipfl_nodes.daemon.config import KEYS, template
 from gossipfl_nodes.demo import baselines, gauges, report
 from gossipfl_nodes.demo.display import Display, print_result
 from gossipfl_nodes.demo.mesh import Member, Mesh, Plan
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.wiring import NODES, wire
 
+OWN_KEYS = ("gossip.mesh", "gossip.topology", "gossip.role")
+"""What other options decide."""
 MOST = 64
 """Daemons that one machine should be asked to run."""
 INTERVAL = 0.25
@@ -71,6 +75,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         "--topology", default="k-out", metavar="NAME[:K=V,…]",
         help="who talks to whom: any that gossipfl topology list names, or a graph file (default: k-out)",
     )  # fmt: skip
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", dest="gossip",
+        help="a key of [gossip] for all daemons, as codec=int8 or momentum=noloco; any number of times",
+    )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=60, metavar="S", help="how long to run (default: 60)")
     parser.add_argument("--until", type=float, metavar="ACC", help="end as soon as the nodes' mean accuracy is ACC")
     parser.add_argument(
@@ -90,6 +98,10 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         if not ok:
             parser.error(f"--{name} {getattr(given, name)}: allowed is {allowed}")
     try:
+        given.gossip = _gossip(given.gossip)
+    except LocalError as error:
+        parser.error(str(error))
+    try:
         given.wiring = wire(given.topology, given.nodes, given.seed)
     except TopologyError as error:
         parser.error(f"--topology {given.topology}: {error}")
@@ -104,9 +116,32 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return given
 
 
+def _gossip(given: list[str]) -> dict[str, str]:
+    """The keys of [gossip] in a list of KEY=VALUE.
+
+    Raises:
+        LocalError: no such key, not for the demo to set, or a value that the daemons would refuse.
+    """
+    keys = {f"gossip.{key}": value for key, _, value in (text.partition("=") for text in given)}
+    for path in keys:
+        if path in OWN_KEYS or path not in KEYS:
+            allowed = ", ".join(
+                key.partition(".")[2] for key in KEYS if key.startswith("gossip.") and key not in OWN_KEYS
+            )
+            raise LocalError(f"--set {path.partition('.')[2]}: no such key; allowed is one of {allowed}")
+    template(keys)
+    return keys
+
+
 def _run(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[list[tuple[float, float]]]]:
     task = options.absolute({"task.name": given.task, "task.data": str(given.data or "")})
-    plan = Plan(given.wiring, task["task.name"], task["task.data"], INTERVAL, given.seed)
+    plan = Plan(
+        given.wiring,
+        task["task.name"],
+        task["task.data"],
+        given.seed,
+        {"gossip.interval": str(INTERVAL)} | given.gossip,
+    )
     nodes = plan.wiring.nodes
     headline = f"gossipfl demo: {nodes} daemons learn {given.task} over {given.topology}, seed {plan.seed}"
     loopback = gauges.loopback_bytes()

@@ -40,6 +40,10 @@ class Driver:
         self.steady = trio.Lock()
         """Held while the peer changes; take it to look at the peer from outside."""
 
+    def now(self) -> float:
+        """The time by the peer's clock."""
+        return self._epoch + trio.current_time()
+
     async def run(self, inbox: trio.MemoryReceiveChannel[ev.Event], outbox: trio.MemorySendChannel[ev.Event]) -> None:
         """Handle events from `inbox` until the peer has been stopped. `outbox` is the other end of it."""
         async with trio.open_nursery() as nursery:
@@ -53,7 +57,7 @@ class Driver:
 
     async def _handle(self, event: ev.Event, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]) -> None:
         async with self.steady:
-            now = self._epoch + trio.current_time()
+            now = self.now()
             if self._peer.replica.x.size >= BIG_MODEL:
                 effects = await trio.to_thread.run_sync(self._step, event, now)
             else:

@@ -69,7 +69,8 @@ class Training:
         """Train as asked; the answer is an event for the peer."""
         seed = int(self._rng.integers(2**63))
         try:
-            answer, raw = await self._ask(Request("train", request.start.nbytes, request.steps, seed), request.start)
+            wanted = Request("train", request.start.nbytes, request.steps, seed, request.age)
+            answer, raw = await self._ask(wanted, request.start)
         except LocalError as error:
             return TrainingFailed(request.training, str(error))
         if answer.error:

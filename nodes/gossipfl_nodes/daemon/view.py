@@ -67,7 +67,15 @@ class View:
             "peers": len(peer.neighbourhood.live()),
             "bytes_sent": self._network.bytes_sent,
             "bytes_received": self._network.bytes_received,
+            "budget": self._budget(self._driver.now()),
         }
+
+    def _budget(self, now: float) -> dict[str, float] | None:
+        """Bytes of frames in any `period` seconds, how many were spent in all, and how many may go out now."""
+        budget = self._peer.budget
+        if not budget.limited:
+            return None
+        return {"limit": budget.limit, "period": budget.period, "spent": budget.spent, "left": budget.left(now)}
 
     def _peers(self) -> list[dict[str, Any]]:
         rows = []

@@ -23,7 +23,7 @@ import numpy as np
 from gossipfl.errors import LocalError
 from gossipfl.model.schema import Tensor, Vector
 from gossipfl.tasks.load import load
-from gossipfl.tasks.task import DEFAULT_STEPS, Node, Task
+from gossipfl.tasks.task import DEFAULT_STEPS, Node, Task, train
 
 SIZE = struct.Struct("=I")
 
@@ -42,6 +42,7 @@ class Request(msgspec.Struct):
     bytes: int
     steps: int = 0
     seed: int = 0
+    age: float = 0.0
 
 
 class Answer(msgspec.Struct):
@@ -84,7 +85,7 @@ def _do(task: Task, request: Request, start: Vector) -> tuple[Answer, Vector | N
         metrics = {str(name): float(value) for name, value in task.evaluate(start).items()}
         return Answer(metrics=metrics, seconds=time.monotonic() - begun), None
     trained = start.copy()
-    progress = task.train(trained, request.steps, np.random.default_rng(request.seed))
+    progress = train(task, trained, request.steps, np.random.default_rng(request.seed), request.age)
     trained -= start
     if progress.steps < 1:
         raise LocalError(f"task {type(task).__name__}: train() reports {progress.steps} steps; at least 1 is allowed")

@@ -8,7 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from gossipfl.tasks.load import load
-from gossipfl.tasks.task import Node, Task
+from gossipfl.tasks.task import Node, Task, train
 
 BUDGET = 20.0
 """Seconds for each baseline at the most; a heavy task's baseline takes fewer steps then, and says how many."""
@@ -51,5 +51,5 @@ def _train(task: Task, steps: int, budget: float) -> tuple[float, int]:
     vector, rng = task.initial(), np.random.default_rng(0)
     taken, deadline = 0, time.monotonic() + budget
     while taken < steps and time.monotonic() < deadline:
-        taken += task.train(vector, min(CHUNK, steps - taken), rng).steps
+        taken += train(task, vector, min(CHUNK, steps - taken), rng, taken).steps
     return task.evaluate(vector).get("accuracy", float("nan")), taken

@@ -72,8 +72,9 @@ class Plan(Struct, frozen=True):
     wiring: Wiring
     task: str
     data: str
-    interval: float
     seed: int
+    gossip: dict[str, str]
+    """Keys of [gossip], by their full names, and their values as text."""
 
 
 class Mesh:
@@ -181,9 +182,9 @@ class Mesh:
             "task.count": str(plan.wiring.nodes),
             "task.seed": str(plan.seed),
             "gossip.mesh": "demo",
-            "gossip.interval": str(plan.interval),
             "gossip.topology": topology,
             "gossip.role": plan.wiring.role(index),
+            **plan.gossip,
         }
         write_durably(self.members[index].home.config, template(given).encode())
 

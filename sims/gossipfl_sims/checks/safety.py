@@ -59,6 +59,7 @@ class Before(Struct):
     x: Vector
     served: Vector
     age: float
+    correction: float
 
 
 class Life:
@@ -107,7 +108,10 @@ class Safety:
             except RemoteError:
                 message = None
         replica = peer.replica
-        self._before = Before(message, mark(peer, event), replica.x.copy(), replica.served.x.copy(), replica.age)
+        correction = peer.correction() if peer.settings.rate_correction else 1.0
+        self._before = Before(
+            message, mark(peer, event), replica.x.copy(), replica.served.x.copy(), replica.age, correction
+        )
 
     def after(self, machine: Machine, event: ev.Event, effects: list[ev.Effect]) -> None:
         """Check every rule."""
@@ -130,7 +134,7 @@ class Safety:
                     rules.append(self._merged(peer, sender, weight, before, life))
                 case ev.Joined(sources):
                     rules.append(self._joined(peer, sources, before, life))
-                case ev.Train(training, _, _):
+                case ev.Train(training, _, _, _):
                     life.training = training
                 case ev.Published(seq, _, _):
                     rules.append(self._published_next(machine, peer, seq, life))
@@ -203,7 +207,7 @@ class Safety:
             if any(isinstance(effect, ev.Failed) for effect in effects):
                 return None
             shared, _ = peer.replica.schema.split(event.delta)
-            error = float(np.abs(x - before.x - shared).max())
+            error = float(np.abs(x - before.x - np.float32(before.correction) * shared).max())
             if error > ROUNDING * (1 + float(np.abs(x).max())):
                 return "what was trained is added, and merges stay", f"off by {error:.3g}"
             return None

@@ -24,7 +24,7 @@ from gossipfl.protocol import events as ev
 from gossipfl.protocol.contacts import MAX_LINKS
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.settings import Settings
-from gossipfl.tasks.task import Task
+from gossipfl.tasks.task import Task, train
 from gossipfl_sims.engine.draws import Draws
 from gossipfl_sims.engine.machine import Machine
 from gossipfl_sims.engine.network import Link, Network, Wall
@@ -297,7 +297,7 @@ class World:
     def _train(self, machine: Machine, request: ev.Train) -> None:
         vector = request.start.copy()
         try:
-            done = machine.task.train(vector, request.steps, self._training).steps
+            done = train(machine.task, vector, request.steps, self._training, request.age).steps
         except LocalError as error:
             self._schedule(0.0, machine, ev.TrainingFailed(request.training, str(error)))
             return

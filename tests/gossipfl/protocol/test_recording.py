@@ -182,8 +182,8 @@ EFFECTS: list[ev.Effect] = [
     ev.Send(("a", "b"), b"x"), ev.Send(("a", "b"), b"y"), ev.Send(("a",), b"x"), ev.Send(("a", "b"), b"x", True),
     ev.Dial("a", ("b",)), ev.Dial("a", ()), ev.Disconnect("a", "b"), ev.Refused("a", "b"), ev.SetTimer("publish", 1.0),
     ev.SetTimer("publish", np.nextafter(1.0, 2.0).item()), ev.SetTimer(("redial", "a"), 1.0),
-    ev.Train(1, full_of(1.0), 2), ev.Train(1, full_of(1.0, 9), 2), ev.Train(1, -full_of(0.0), 2),
-    ev.Train(1, full_of(0.0), 2), ev.Joined(("a",)), ev.Joined(()), ev.Published(1, ("a",), 5),
+    ev.Train(1, full_of(1.0), 2, 0.0), ev.Train(1, full_of(1.0, 9), 2, 0.0), ev.Train(1, -full_of(0.0), 2, 0.0),
+    ev.Train(1, full_of(0.0), 2, 0.0), ev.Joined(("a",)), ev.Joined(()), ev.Published(1, ("a",), 5),
     ev.Merged("a", 0.0, 0.5), ev.Merged("a", 0.0, 0.25), ev.Failed("b"),
 ]  # fmt: skip
 
@@ -199,7 +199,7 @@ def test_effects_that_differ_have_different_outlines() -> None:
 def test_an_outline_is_of_values_not_of_their_types_in_numpy() -> None:
     assert rec.outline(ev.Merged("a", 0.0, np.float64(0.5))) == rec.outline(ev.Merged("a", 0.0, 0.5))
     vector = noise(16)
-    assert rec.outline(ev.Train(1, np.repeat(vector, 2)[::2], 2)) == rec.outline(ev.Train(1, vector, 2))
+    assert rec.outline(ev.Train(1, np.repeat(vector, 2)[::2], 2, 0.0)) == rec.outline(ev.Train(1, vector, 2, 0.0))
 
 
 @given(st.lists(st.sampled_from(EFFECTS), max_size=6))

@@ -7,7 +7,7 @@ from gossipfl.errors import LocalError
 from gossipfl.model.schema import Vector
 from gossipfl.tasks.digits import digits
 from gossipfl.tasks.mlp import MLP, Inputs, Labels
-from gossipfl.tasks.task import Node
+from gossipfl.tasks.task import Node, train
 from tests.gossipfl.builders import noise
 
 
@@ -50,6 +50,60 @@ def test_a_step_goes_down_the_gradient(hidden: tuple[int, ...]) -> None:
         expected[i] = (loss_of(task, up, x, y) - loss_of(task, down, x, y)) / (float(up[i]) - float(down[i]))
     assert np.allclose(found, expected, atol=2e-3)
     assert np.abs(expected).max() > 0.05
+
+
+@pytest.mark.parametrize("calibration", [0.3, 1.0])
+def test_a_calibrated_step_goes_down_the_gradient_of_the_shifted_logits(calibration: float) -> None:
+    """Cross-entropy of logits + λ·log(prior + 1e-4), with the prior of the node's own labels."""
+    skewed = np.array([0] * 9 + [1] * 3, dtype=np.int64)
+    plain, task = (
+        MLP(inputs(), skewed, inputs(), labels(), classes=3, lr=1.0, calibration=one) for one in (0.0, calibration)
+    )
+    vector = noise(task.schema.size, 1, 0.5)
+    shifted, found, expected = vector.copy(), vector.copy(), vector.copy()
+    ((_, bias),) = plain._layers(shifted)
+    bias += calibration * np.log(np.array([0.75, 0.25, 0.0]) + 1e-4).astype(np.float32)
+    before = shifted.copy()
+    task._step(list(task._layers(found)), inputs(), skewed)
+    plain._step(list(plain._layers(shifted)), inputs(), skewed)
+    expected += shifted - before
+    assert np.allclose(found, expected, atol=1e-5)
+    assert np.array_equal(task.predict(vector, inputs()), plain.predict(vector, inputs())), (
+        "predictions are not shifted"
+    )
+
+
+def test_a_calibrated_node_does_not_unlearn_what_it_never_sees() -> None:
+    """One class only: without calibration the others' logits fall for ever, with it they hardly move."""
+    falls = []
+    for calibration in (0.0, 1.0):
+        task = MLP(inputs(), np.zeros(12, np.int64), inputs(), labels(), classes=3, calibration=calibration)
+        vector = task.initial()
+        before = task.predict(vector, inputs())[:, 1:].mean()
+        task.train(vector, 200, np.random.default_rng(0))
+        falls.append(before / task.predict(vector, inputs())[:, 1:].mean())
+    print(f"an absent class falls to 1/{falls[0]:.0f} without, to 1/{falls[1]:.2f} with calibration")
+    assert falls[0] > 10
+    assert falls[1] < 1.1
+
+
+def test_steps_and_calibration_shrink_with_the_age_of_the_model() -> None:
+    moved = []
+    for age in (0.0, 100.0, 300.0):
+        task = MLP(inputs(), labels(), inputs(), labels(), classes=3, lr=0.1, halving=100.0)
+        vector = task.initial()
+        train(task, vector, 1, np.random.default_rng(0), age)
+        moved.append(vector - task.initial())
+    assert np.allclose(moved[0], 2 * moved[1], rtol=1e-3, atol=1e-6)
+    assert np.allclose(moved[0], 4 * moved[2], rtol=1e-3, atol=1e-6)
+
+
+def test_without_a_halving_age_nothing_shrinks() -> None:
+    task = small()
+    one, other = task.initial(), task.initial()
+    train(task, one, 5, np.random.default_rng(0), 0.0)
+    train(task, other, 5, np.random.default_rng(0), 1e15)
+    assert np.array_equal(one, other)
 
 
 def test_training_works_in_place_and_reports_what_it_did() -> None:

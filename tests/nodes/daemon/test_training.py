@@ -107,7 +107,7 @@ def test_digits_are_learnt_in_the_process_as_they_are_learnt_here() -> None:
             before = await training.evaluate(vector)
             assert before == local.evaluate(vector)
             for number in range(5):
-                answer = await training.train(Train(number, vector, 20))
+                answer = await training.train(Train(number, vector, 20, 0.0))
                 assert isinstance(answer, Trained)
                 assert (answer.training, answer.steps) == (number, 20)
                 vector = vector + answer.delta
@@ -133,10 +133,23 @@ def test_the_task_says_its_layout_and_how_many_steps_suit_it(tmp_path: Path) -> 
     trio.run(main)
 
 
+def test_a_scheduled_task_is_told_the_age_of_the_model(tmp_path: Path) -> None:
+    name = task_file(tmp_path, train="vector += self.age")
+    with (tmp_path / "task.py").open("a") as file:
+        file.write("\ndef scheduled(node):\n    task = make(node)\n")
+        file.write("    type(task).schedule = lambda self, age: setattr(self, 'age', age)\n    return task\n")
+
+    async def body(training: Training, _: Vector) -> None:
+        one, other = (delta(await training.train(Train(1, np.zeros(4, np.float32), 1, age))) for age in (0.0, 5.0))
+        assert np.array_equal(np.subtract(other, one), [5, 5, 5, 5])
+
+    with_small_task(name.replace(":make", ":scheduled"), body)
+
+
 def test_training_leaves_the_vector_that_it_was_given_as_it_was(tmp_path: Path) -> None:
     async def body(training: Training, _: Vector) -> None:
         start = np.full(4, 7, dtype=np.float32)
-        assert delta(await training.train(Train(1, start, 2))) == [2, 2, 2, 2]
+        assert delta(await training.train(Train(1, start, 2, 0.0))) == [2, 2, 2, 2]
         assert start.tolist() == [7, 7, 7, 7]
 
     with_small_task(task_file(tmp_path), body)
@@ -146,11 +159,11 @@ def test_a_task_that_raises_fails_that_training_with_its_reason_and_the_next_wor
     task = task_file(tmp_path, train='assert vector[0] < 5, "the data ran out"')
 
     async def body(training: Training, initial: Vector) -> None:
-        answer = await training.train(Train(7, np.full(4, 9, dtype=np.float32), 1))
+        answer = await training.train(Train(7, np.full(4, 9, dtype=np.float32), 1, 0.0))
         assert failure(answer) == "AssertionError: the data ran out"
         assert isinstance(answer, TrainingFailed)
         assert answer.training == 7
-        assert delta(await training.train(Train(8, initial, 1))) == [1, 1, 1, 1]
+        assert delta(await training.train(Train(8, initial, 1, 0.0))) == [1, 1, 1, 1]
         assert training.steps == 1
 
     with_small_task(task, body)
@@ -160,7 +173,7 @@ def test_an_evaluation_that_raises_says_why_and_training_goes_on(tmp_path: Path)
     async def body(training: Training, initial: Vector) -> None:
         with pytest.raises(LocalError, match="ZeroDivisionError"):
             await training.evaluate(initial)
-        assert delta(await training.train(Train(1, initial, 1))) == [1, 1, 1, 1]
+        assert delta(await training.train(Train(1, initial, 1, 0.0))) == [1, 1, 1, 1]
 
     with_small_task(task_file(tmp_path, evaluate="1 / 0"), body)
 
@@ -171,12 +184,12 @@ def test_a_task_that_takes_its_process_down_fails_that_training_and_the_next_has
     task = task_file(tmp_path, train="os._exit(3) if vector[0] > 5 else None")
 
     async def body(training: Training, initial: Vector) -> None:
-        assert delta(await training.train(Train(1, initial, 1))) == [1, 1, 1, 1]
+        assert delta(await training.train(Train(1, initial, 1, 0.0))) == [1, 1, 1, 1]
         (first,) = children(os.getpid())
-        said = failure(await training.train(Train(2, np.full(4, 9, dtype=np.float32), 1)))
+        said = failure(await training.train(Train(2, np.full(4, 9, dtype=np.float32), 1, 0.0)))
         assert said == "the training process died with status 3"
         assert not runs(first)
-        assert delta(await training.train(Train(3, initial, 1))) == [1, 1, 1, 1]
+        assert delta(await training.train(Train(3, initial, 1, 0.0))) == [1, 1, 1, 1]
         assert await training.evaluate(initial) == {"accuracy": 0.0}
         (second,) = children(os.getpid())
         assert second != first
@@ -188,8 +201,8 @@ def test_a_training_process_that_is_killed_is_replaced(tmp_path: Path) -> None:
     async def body(training: Training, initial: Vector) -> None:
         (process,) = children(os.getpid())
         os.kill(process, signal.SIGKILL)
-        assert "died with status -9" in failure(await training.train(Train(1, initial, 1)))
-        assert delta(await training.train(Train(2, initial, 1))) == [1, 1, 1, 1]
+        assert "died with status -9" in failure(await training.train(Train(1, initial, 1, 0.0)))
+        assert delta(await training.train(Train(2, initial, 1, 0.0))) == [1, 1, 1, 1]
 
     with_small_task(task_file(tmp_path), body)
 
@@ -206,7 +219,7 @@ def test_a_training_process_that_is_killed_is_replaced(tmp_path: Path) -> None:
 def test_a_task_that_prints_does_not_get_between_the_answers(tmp_path: Path, talk: str) -> None:
     async def body(training: Training, initial: Vector) -> None:
         for number in range(3):
-            assert delta(await training.train(Train(number, initial, 2))) == [2, 2, 2, 2]
+            assert delta(await training.train(Train(number, initial, 2, 0.0))) == [2, 2, 2, 2]
             assert await training.evaluate(initial) == {"accuracy": 0.0}
 
     with_small_task(task_file(tmp_path, train=talk, evaluate=talk, make=talk), body)
@@ -215,7 +228,7 @@ def test_a_task_that_prints_does_not_get_between_the_answers(tmp_path: Path, tal
 def test_a_task_that_asks_its_standard_input_finds_nothing_there_and_takes_nothing_away(tmp_path: Path) -> None:
     async def body(training: Training, initial: Vector) -> None:
         for number in range(3):
-            assert delta(await training.train(Train(number, initial, 2))) == [2, 2, 2, 2]
+            assert delta(await training.train(Train(number, initial, 2, 0.0))) == [2, 2, 2, 2]
 
     with_small_task(task_file(tmp_path, train="sys.stdin.buffer.read(1)"), body)
 
@@ -228,7 +241,7 @@ def test_numbers_of_numpy_are_as_good_as_python_s(tmp_path: Path) -> None:
     )
 
     async def body(training: Training, initial: Vector) -> None:
-        assert delta(await training.train(Train(1, initial, 2))) == [2, 2, 2, 2]
+        assert delta(await training.train(Train(1, initial, 2, 0.0))) == [2, 2, 2, 2]
         assert training.loss == 0.25
         assert await training.evaluate(initial) == {"accuracy": 0.5, "loss": 0.25}
 
@@ -240,7 +253,7 @@ def test_an_answer_that_can_t_be_sent_is_a_failure_with_a_reason_and_not_a_dead_
 
     async def body(training: Training, initial: Vector) -> None:
         (process,) = children(os.getpid())
-        assert "died" not in failure(await training.train(Train(1, initial, 2)))
+        assert "died" not in failure(await training.train(Train(1, initial, 2, 0.0)))
         with pytest.raises(LocalError) as caught:
             await training.evaluate(initial)
         assert "died" not in str(caught.value)
@@ -255,7 +268,7 @@ def test_requests_that_come_at_the_same_time_are_answered_one_after_the_other(tm
 
     async def body(training: Training, initial: Vector) -> None:
         async def train(number: int) -> None:
-            answers.append(delta(await training.train(Train(number, initial, number))))
+            answers.append(delta(await training.train(Train(number, initial, number, 0.0))))
 
         async def evaluate(number: int) -> None:
             metrics.append(await training.evaluate(initial + np.float32(number)))
@@ -324,7 +337,7 @@ def test_the_process_ends_with_its_daemon_and_not_with_a_signal_from_the_termina
 def test_a_long_training_does_not_hold_up_the_end(tmp_path: Path) -> None:
     async def body(training: Training, initial: Vector) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(training.train, Train(1, initial, 1))
+            nursery.start_soon(training.train, Train(1, initial, 1, 0.0))
             await trio.sleep(0.5)
             await training.stop()
             nursery.cancel_scope.cancel()
