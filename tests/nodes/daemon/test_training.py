@@ -140,7 +140,7 @@ def test_a_scheduled_task_is_told_the_age_of_the_model(tmp_path: Path) -> None:
         file.write("    type(task).schedule = lambda self, age: setattr(self, 'age', age)\n    return task\n")
 
     async def body(training: Training, _: Vector) -> None:
-        one, other = (delta(await training.train(Train(1, np.zeros(4, np.float32), 1, age))) for age in (0.0, 5.0))
+        one, other = [delta(await training.train(Train(1, np.zeros(4, np.float32), 1, age))) for age in (0.0, 5.0)]
         assert np.array_equal(np.subtract(other, one), [5, 5, 5, 5])
 
     with_small_task(name.replace(":make", ":scheduled"), body)
