@@ -23,6 +23,9 @@ Labels = npt.NDArray[np.int64]
 RARE = 1e-4
 """Added to the prior of each class, so that its logarithm ends somewhere for one that a node never sees."""
 
+COLDEST = 0.01
+"""Part of η that is left after the horizon, so that a mesh whose data changes still follows, slowly."""
+
 
 class MLP:
     """Classify rows of `x`, shape (n, features), into `classes` classes.
@@ -39,8 +42,8 @@ class MLP:
         steps: local steps per publish that suit this data.
         calibration: λ ≥ 0; the loss is the cross-entropy of logits + λ·log(prior of the class on this node): logit
             adjustment (Menon et al., 2021), which stops a node from unlearning the classes that it never sees.
-        halving: the age, in local steps, at which η and λ are half of what they were at first: both are divided by
-            1 + age / halving, which no clock and no known end are needed for.
+        horizon: the age, in local steps, at which η has come down to a hundredth, along a cosine, and λ to 0, along a
+            line. Ages are the mesh's own clock, so all nodes cool down together. By default both stay as they are.
         seed: of the initial weights, U(±1/√fan_in); equal on all nodes.
 
     Raises:
@@ -60,7 +63,7 @@ class MLP:
         batch: int = 32,
         steps: int = DEFAULT_STEPS,
         calibration: float = 0.0,
-        halving: float = math.inf,
+        horizon: float = math.inf,
         seed: int = 0,
     ) -> None:
         for name, inputs, labels in (("train", x, y), ("test", x_test, y_test)):
@@ -75,7 +78,7 @@ class MLP:
         self._x, self._y, self._x_test, self._y_test = x, y, x_test, y_test
         prior = np.bincount(y, minlength=classes) / len(y)
         self._shift = self._shift_at_first = (calibration * np.log(prior + RARE)).astype(np.float32)
-        self._lr, self._lr_at_first, self._halving = np.float32(lr), lr, halving
+        self._lr, self._lr_at_first, self._horizon = np.float32(lr), lr, horizon
         self._batch, self._seed = batch, seed
         self.steps = steps
         self._widths = (x.shape[1], *hidden, classes)
@@ -96,9 +99,10 @@ class MLP:
         return vector
 
     def schedule(self, age: float) -> None:
-        """Shrink η and λ as the model grows older."""
-        share = 1 / (1 + age / self._halving)
-        self._lr, self._shift = np.float32(share * self._lr_at_first), np.float32(share) * self._shift_at_first
+        """Cool down as the model grows older."""
+        passed = min(1.0, age / self._horizon)
+        share = max(COLDEST, 0.5 * (1 + math.cos(math.pi * passed)))
+        self._lr, self._shift = np.float32(share * self._lr_at_first), np.float32(1 - passed) * self._shift_at_first
 
     def train(self, vector: Vector, steps: int, rng: np.random.Generator) -> Progress:
         """`steps` steps of minibatch SGD, in place."""

@@ -17,6 +17,16 @@ from joblib import Parallel, delayed
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
 
+VARIANTS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("codec=int4+top-k:0.3", "error=0.3"),
+    ("codec=int8+round-robin:3", "error=0.3"),
+    ("codec=int4+random:0.5", "momentum=quasi-global", "error=0.3"),
+    ("codec=float16+fragments:2", "rate_correction=true", "error=0.3"),
+    ("codec=int8", "momentum=noloco"),
+    ("codec=bfloat16+layers", "budget=1 MB/minute"),
+)
+"""How nodes gossip, one after another from seed to seed. Who sends half of a model agrees half as fast."""
 BATCH = 200
 """Seeds between two looks at the clock."""
 
@@ -32,6 +42,7 @@ class Outcome:
 
 
 def outcome(seed: int, scenario: str = "chaos", changes: tuple[str, ...] = ()) -> Outcome:
+    changes += VARIANTS[seed % len(VARIANTS)]
     result = Run(
         load(scenario, changes), seed, name=" ".join([scenario, *(f"--set {one}" for one in changes)])
     ).finish()

@@ -224,8 +224,8 @@ class Safety:
             return None
         if any(isinstance(effect, ev.Joined) for effect in effects):
             low = high = x
-        else:
-            low, high = np.minimum(before.served, x), np.maximum(before.served, x)
+        else:  # momentum moves x after that
+            low, high = np.minimum(before.served, before.x), np.maximum(before.served, before.x)
         slack = ROUNDING * (1 + float(np.abs(x).max()))
         if (served < low - slack).any() or (served > high + slack).any():
             return "the served model is between its inputs", "a coordinate is outside"

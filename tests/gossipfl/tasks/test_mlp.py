@@ -87,18 +87,30 @@ def test_a_calibrated_node_does_not_unlearn_what_it_never_sees() -> None:
     assert falls[1] < 1.1
 
 
-def test_steps_and_calibration_shrink_with_the_age_of_the_model() -> None:
+@pytest.mark.parametrize(("age", "share"), [(0.0, 1.0), (50.0, 0.5), (75.0, 0.1464466), (100.0, 0.01), (1e15, 0.01)])
+def test_steps_shrink_along_a_cosine_with_the_age_of_the_model(age: float, share: float) -> None:
     moved = []
-    for age in (0.0, 100.0, 300.0):
-        task = MLP(inputs(), labels(), inputs(), labels(), classes=3, lr=0.1, halving=100.0)
+    for task in (small(), MLP(inputs(), labels(), inputs(), labels(), classes=3, lr=0.1, horizon=100.0)):
         vector = task.initial()
         train(task, vector, 1, np.random.default_rng(0), age)
         moved.append(vector - task.initial())
-    assert np.allclose(moved[0], 2 * moved[1], rtol=1e-3, atol=1e-6)
-    assert np.allclose(moved[0], 4 * moved[2], rtol=1e-3, atol=1e-6)
+    assert np.allclose(moved[1], share * moved[0], rtol=1e-3, atol=1e-6)
 
 
-def test_without_a_halving_age_nothing_shrinks() -> None:
+def test_calibration_ends_at_the_horizon() -> None:
+    skewed = np.array([0] * 9 + [1] * 3, dtype=np.int64)
+    plain, task = (
+        MLP(inputs(), skewed, inputs(), labels(), classes=3, horizon=100.0, calibration=one) for one in (0.0, 1.0)
+    )
+    moved = {}
+    for age in (0.0, 100.0):
+        for name, one in (("plain", plain), ("calibrated", task)):
+            moved[name] = one.initial()
+            train(one, moved[name], 1, np.random.default_rng(0), age)
+        assert np.array_equal(moved["plain"], moved["calibrated"]) == (age == 100.0)
+
+
+def test_without_a_horizon_nothing_shrinks() -> None:
     task = small()
     one, other = task.initial(), task.initial()
     train(task, one, 5, np.random.default_rng(0), 0.0)
