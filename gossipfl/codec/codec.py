@@ -13,12 +13,12 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from gossipfl.codec.coordinates import Coordinates, Index, count, gather
+from gossipfl.codec.coordinates import Coordinates, count
 from gossipfl.codec.packing import pack, unpack
 from gossipfl.codec.quantisers import BY_NUMBER, Quantiser, quantiser
 from gossipfl.codec.selections import Selection, selection
 from gossipfl.errors import LocalError, RemoteError
-from gossipfl.kernels import Codes, Floats, Kernel
+from gossipfl.kernels import Codes, Floats, Index, Kernel, gather
 from gossipfl.model.schema import Vector
 
 

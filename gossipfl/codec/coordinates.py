@@ -10,15 +10,11 @@ from __future__ import annotations
 from typing import Annotated, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta, Struct
 
 from gossipfl.codec.packing import pack, unpack
 from gossipfl.errors import RemoteError
-
-Indices: TypeAlias = npt.NDArray[np.intp]
-Index: TypeAlias = slice | Indices
-"""What numpy takes: a slice, or ascending indices without duplicates."""
+from gossipfl.kernels import Index, Indices
 
 MAX_SIZE = 2**40
 """Coordinates: more than any model has; keeps numbers from the network within what numpy can count."""
@@ -146,9 +142,3 @@ def written(indices: Indices, size: int) -> Bitmap | Gaps:
         more = np.where(lengths[here] > byte + 1, _MORE, 0)
         raw[begins[here] + byte] = ((gaps[here] >> (_VARINT_BITS * byte)) & (_MORE - 1)) | more
     return Gaps(raw.tobytes())
-
-
-def gather(vector: npt.NDArray[np.float32], index: Index) -> npt.NDArray[np.float32]:
-    """`vector[index]`, contiguous; a view where that is one."""
-    part = vector[index]
-    return part if part.flags.c_contiguous else part.copy()

@@ -21,6 +21,9 @@ from gossipfl.errors import LocalError
 
 Floats: TypeAlias = npt.NDArray[np.float32]
 Codes: TypeAlias = npt.NDArray[np.int8]
+Indices: TypeAlias = npt.NDArray[np.intp]
+Index: TypeAlias = slice | Indices
+"""What numpy takes: a slice, or ascending indices without duplicates."""
 
 BLOCK = 256
 """Coordinates per scale: 1.6 % more bytes buys scales that follow layers of different magnitude."""
@@ -62,6 +65,12 @@ class Kernel(Protocol):
 
     def add(self, x: Floats, delta: Floats, total: Floats) -> bool:
         """Write x + delta into `total`. Returns whether all of it is finite."""
+
+
+def gather(vector: Floats, index: Index) -> Floats:
+    """`vector[index]`, contiguous; a view where that is one."""
+    part = vector[index]
+    return part if part.flags.c_contiguous else part.copy()
 
 
 def kernel(name: str) -> Kernel:

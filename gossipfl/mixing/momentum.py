@@ -12,13 +12,13 @@ import numpy as np
 from msgspec import Struct
 
 from gossipfl.errors import LocalError
-from gossipfl.model.schema import Vector
+from gossipfl.kernels import Floats
 
 
 class Momentum(Protocol):
     """A strategy."""
 
-    def step(self, m: Vector, moved: Vector) -> Vector:
+    def step(self, m: Floats, moved: Floats) -> Floats:
         """Update `m` in place, and return what is to be added to x, both of shape (d,).
 
         Args:
@@ -37,7 +37,7 @@ class QuasiGlobal(Struct, frozen=True):
     mu: float = 0.9
     beta: float = 0.5
 
-    def step(self, m: Vector, moved: Vector) -> Vector:
+    def step(self, m: Floats, moved: Floats) -> Floats:
         """See Momentum."""
         m *= np.float32(self.mu)
         m += np.float32(1 - self.mu) * moved
@@ -54,7 +54,7 @@ class NoLoCo(Struct, frozen=True):
     alpha: float = 0.5
     beta: float = 0.7
 
-    def step(self, m: Vector, moved: Vector) -> Vector:
+    def step(self, m: Floats, moved: Floats) -> Floats:
         """See Momentum."""
         m *= np.float32(self.alpha)
         m += np.float32(self.beta) * moved

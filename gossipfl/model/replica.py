@@ -13,9 +13,8 @@ import math
 
 import numpy as np
 
-from gossipfl.codec.coordinates import Index, gather
 from gossipfl.errors import LocalError
-from gossipfl.kernels import Codes, Floats, Kernel
+from gossipfl.kernels import Codes, Floats, Index, Kernel, gather
 from gossipfl.kernels import numpy as reference
 from gossipfl.mixing.momentum import Momentum
 from gossipfl.model.rebase import rebase

@@ -7,8 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gossipfl.codec.coordinates import Index
-from gossipfl.kernels import Codes, Floats
+from gossipfl.kernels import Codes, Floats, Index
 from gossipfl.model.bases import Bases
 from gossipfl.model.replica import Replica
 from gossipfl.model.schema import Vector

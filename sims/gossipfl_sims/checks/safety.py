@@ -15,9 +15,9 @@ import numpy as np
 from msgspec import Struct
 
 from gossipfl.codec.codec import Delta, decode
-from gossipfl.codec.coordinates import Index
 from gossipfl.codec.quantisers import check, values
 from gossipfl.errors import RemoteError
+from gossipfl.kernels import Index
 from gossipfl.model.bases import MAX_HELD
 from gossipfl.model.rebase import OWN_SHARE
 from gossipfl.model.schema import Vector

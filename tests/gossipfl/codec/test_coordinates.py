@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.codec.coordinates import All, Bitmap, Coordinates, Gaps, Seeded, Strided, count, gather, written
+from gossipfl.codec.coordinates import All, Bitmap, Coordinates, Gaps, Seeded, Strided, count, written
 from gossipfl.errors import RemoteError
+from gossipfl.kernels import gather
 
 SIZE = 1000
 
