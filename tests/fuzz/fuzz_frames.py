@@ -169,6 +169,7 @@ class Victim:
             age,
             ["there"],
             self.rng.choice(("", "gateway")),
+            self.rng.choice(CODECS),
             self.rng.random() < 0.5,
         ]
 
