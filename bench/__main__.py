@@ -10,6 +10,7 @@ BENCHMARKS = {
     "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
     "isolation": "training in a process or in a thread: delay of the event loop",
     "consensus": "messages until 25 nodes agree, for every topology, with nodes absent",
+    "codec": "codecs beside memcpy, up to 10⁸ parameters",
     "learning": "what a topology does to learning, in the simulator",
     "graphs": "graphs of a million nodes beside networkx and igraph, and spectral gaps",
     "simulator": "deliveries a second, memory, determinism, and meshes under partition and churn",

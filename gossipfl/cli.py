@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import enum
 import importlib.util
+import os
 import sys
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, distribution
@@ -43,6 +44,9 @@ class Exit(enum.IntEnum):
 
 def main() -> None:
     """Run the command that the process arguments name, and exit."""
+    # Before anything imports numpy: vectors here are bound by memory, or short, so that threads only cost; and sums by
+    # another number of threads differ, which a simulator must not.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -59,8 +59,6 @@ def run(arguments: list[str]) -> int:
     from gossipfl_nodes.daemon.config import load
 
     loaded = load(home.config, os.environ, options.absolute(options.flags(given)))
-    # Before numpy is imported: vector work here is bound by memory, and threads would only cost it.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Until the daemon heeds signals itself: an interrupt raised in the middle of an import can get lost there.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     # What the imports make lives for ever; looking through it for garbage took a tenth of the start-up.

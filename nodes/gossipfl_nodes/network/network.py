@@ -6,6 +6,9 @@ Dial and Disconnect as calls that never wait. Nothing that a peer does raises pa
 
 from __future__ import annotations
 
+from gossipfl_nodes.network import lean  # noqa: F401 - before libp2p
+
+# isort: split
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
