@@ -17,6 +17,9 @@ BENCHMARKS = {
     "fleet": "a million nodes in fleet mode, and how fast they train",
     "reality": "the same mesh simulated and as real processes: accuracy and bytes",
     "digits": "eight daemons with two classes each, undisturbed and with kill -9",
+    "shards": "MNIST by pairs of classes: 16 and 64 nodes, 10 MB each",
+    "stragglers": "one of ten nodes ten times slower",
+    "ablation": "every mechanism off, one at a time",
     "mnist10": "ten daemons on MNIST shards to 0.90, beside other systems",
 }
 

@@ -1,8 +1,8 @@
 """Codecs beside memcpy: what it costs to choose coordinates, encode them, pack them, and merge them.
 
 All times are processor time in units of one memcpy of the float32 vector, both measured in turn in this process; the
-least of some repetitions counts, since noise only adds. To merge is to unpack, decode, clip and move towards. The change
-is Gaussian noise, the hardest case for zstd.
+least of some repetitions counts, since noise only adds. To merge is to unpack, decode, clip and move towards. The
+change is Gaussian noise, the hardest case for zstd.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import random
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
-
 from msgspec import msgpack
 
 from gossipfl.codec.codec import codec, decode, encode
@@ -37,7 +37,7 @@ def main() -> None:
         base = rng.standard_normal(size, np.float32)
         x = base + np.float32(0.01) * rng.standard_normal(size, np.float32)
         schema = Schema([Tensor("w", (size,))])
-        once = best(lambda x=x, out=np.empty_like(x): np.copyto(out, x), size)
+        once = best(partial(np.copyto, np.empty_like(x), x), size)
         print(f"\n{size:,} parameters; memcpy {1e3 * once:.3f} ms = {8 * size / once / 1e9:.1f} GB/s read and written")
         print("                                   memcpys                 bytes of a   vectors allocated")
         print("codec               kernel   choose   encode     pack    merge coordinate     encode   merge")

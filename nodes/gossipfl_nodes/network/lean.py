@@ -8,7 +8,7 @@ whoever else imports them. Import it before anything of libp2p, or it does nothi
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -30,7 +30,7 @@ class Absent:
 
 
 class _Empty(ModuleType):
-    __path__: Sequence[str] = ()
+    __path__: MutableSequence[str] = []  # noqa: RUF012 - a package is what has one
 
     def __getattr__(self, name: str) -> type[Absent]:
         if name.startswith("__"):

@@ -1,0 +1,61 @@
+"""Tasks of the benchmarks, written as a user writes them: MNIST by pairs of classes, and MNIST-10 without its cures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from gossipfl.tasks.mlp import MLP
+from gossipfl.tasks.npz import STEPS
+from gossipfl.tasks.task import Node
+
+MNIST = Path(os.environ.get("MNIST", "../shared/data/mnist/mnist.npz"))
+"""`x_train` uint8 (60000, 28, 28), `y_train`, `x_test`, `y_test`."""
+MNIST10 = Path(os.environ.get("MNIST10", "../shared/bench/mnist10.npz"))
+HORIZON = 31_000
+"""Steps: the age of the model when 10 MB a node are spent by int4+fragments:5; $HORIZON is another one."""
+
+
+def shards(node: Node) -> MLP:
+    """Two shards of the training images sorted by label, so mostly two classes; MLP 784-64-10, which cools down."""
+    return _shards(node, calibration=0.5, horizon=horizon())
+
+
+def shards_uncalibrated(node: Node) -> MLP:
+    """The same with the plain cross-entropy."""
+    return _shards(node, calibration=0.0, horizon=horizon())
+
+
+def shards_hot(node: Node) -> MLP:
+    """The same with one step size for ever."""
+    return _shards(node, calibration=0.5, horizon=float("inf"))
+
+
+def dirichlet_uncalibrated(node: Node) -> MLP:
+    """MNIST-10 as the built-in task `npz` has it, with the plain cross-entropy."""
+    with np.load(node.data or MNIST10, allow_pickle=False) as file:
+        x, x_test = (file[name].astype(np.float32) / 255 for name in (f"x{node.index}", "x_test"))
+        y, y_test = (file[name].astype(np.int64) for name in (f"y{node.index}", "y_test"))
+    return MLP(x, y, x_test, y_test, classes=10, hidden=(64,), steps=STEPS, seed=node.seed)
+
+
+def horizon() -> float:
+    """When the model has cooled down, in steps."""
+    return float(os.environ.get("HORIZON", HORIZON))
+
+
+def _shards(node: Node, calibration: float, horizon: float) -> MLP:
+    with np.load(node.data or MNIST, allow_pickle=False) as file:
+        labels = file["y_train"].astype(np.int64)
+        parts = np.array_split(np.argsort(labels, kind="stable"), 2 * node.count)
+        mine = np.random.default_rng(node.seed).permutation(2 * node.count)[2 * node.index : 2 * node.index + 2]
+        rows = np.concatenate([parts[part] for part in mine])
+        x = file["x_train"][rows].reshape(len(rows), -1).astype(np.float32) / 255
+        x_test = file["x_test"].reshape(10_000, -1).astype(np.float32) / 255
+        y_test = file["y_test"].astype(np.int64)
+    return MLP(
+        x, labels[rows], x_test, y_test, classes=10, hidden=(64,), steps=20,
+        calibration=calibration, horizon=horizon, seed=node.seed,
+    )  # fmt: skip
