@@ -52,10 +52,10 @@ def changes(nodes: int, task: str = "shards", gossip: tuple[str, ...] = GOSSIP) 
 
 
 def show(title: str, seed: int, looks: list[Look], megabytes: float = MEGABYTES) -> None:
-    """A line: at a quarter, at half, and at the end."""
+    """A line: at a quarter, at half, and at the end, with no more bytes than that."""
     cells = []
     for share in (0.25, 0.5, 1.0):
-        look = next((look for look in looks if look.megabytes >= share * megabytes), looks[-1])
+        look = max((look for look in looks if look.megabytes <= share * megabytes), default=looks[0])
         cells.append(f"{look.mean:.3f} {look.worst:.3f}")
     print(f"{title:21} {seed:4}   {'  '.join(cells)}  {looks[-1].time / INTERVAL:6.0f}", flush=True)
 

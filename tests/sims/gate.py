@@ -19,14 +19,14 @@ from gossipfl_sims.scenario.files import load
 
 VARIANTS: tuple[tuple[str, ...], ...] = (
     (),
-    ("codec=int4+top-k:0.3", "error=0.3"),
-    ("codec=int8+round-robin:3", "error=0.3"),
-    ("codec=int4+random:0.5", "momentum=quasi-global", "error=0.3"),
-    ("codec=float16+fragments:2", "rate_correction=true", "error=0.3"),
+    ("codec=int4+top-k:0.3", "steps=1"),
+    ("codec=int8+round-robin:3", "steps=1"),
+    ("codec=int4+random:0.5", "momentum=quasi-global", "steps=2"),
+    ("codec=float16+fragments:2", "rate_correction=true", "steps=2"),
     ("codec=int8", "momentum=noloco"),
     ("codec=bfloat16+layers", "budget=1 MB/minute"),
 )
-"""How nodes gossip, one after another from seed to seed. Who sends half of a model agrees half as fast."""
+"""How nodes gossip, one after another from seed to seed. Who sends half of a model trains half as much in between."""
 BATCH = 200
 """Seeds between two looks at the clock."""
 

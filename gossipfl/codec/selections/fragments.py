@@ -10,13 +10,16 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from gossipfl.codec.coordinates import Coordinates, Strided
+from gossipfl.codec.coordinates import All, Coordinates, Strided
 from gossipfl.kernels import Floats
 from gossipfl.model.schema import Schema
 
+LEAST = 2048
+"""Coordinates of a fragment: smaller ones would save less than the headers of a packet cost."""
+
 
 class Fragments(Struct, frozen=True):
-    """One of `parts` fragments per message, at random."""
+    """One of `parts` fragments per message, at random; of fewer where the model is small."""
 
     parts: int
     by_change: ClassVar[bool] = False
@@ -29,4 +32,5 @@ class Fragments(Struct, frozen=True):
 
     def choose(self, schema: Schema, change: Floats | None, slot: int, rng: random.Random) -> Coordinates:  # noqa: ARG002
         """A fragment."""
-        return Strided(rng.randrange(self.parts), schema.shared_size, self.parts)
+        parts = max(1, min(self.parts, schema.shared_size // LEAST))
+        return Strided(rng.randrange(parts), schema.shared_size, parts) if parts > 1 else All()

@@ -1,5 +1,6 @@
 """Publishing: which codec a link has, what is told again, who is not flooded, and what a budget lets through."""
 
+import random
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from gossipfl.codec.codec import Delta, cheaper, codec, decode
 from gossipfl.codec.coordinates import Strided, count
 from gossipfl.codec.quantisers import values
+from gossipfl.codec.selections import fragments
 from gossipfl.errors import LocalError
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
@@ -19,7 +21,7 @@ from gossipfl.protocol.budget import Budget
 from gossipfl.protocol.peer import PUBLISH, Peer
 from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
-from tests.gossipfl.builders import a_learning_peer, meet, noise, only, said, told, trained, update
+from tests.gossipfl.builders import a_learning_peer, flat, meet, noise, only, said, told, trained, update
 
 SIZE = 1000
 
@@ -75,11 +77,18 @@ def test_links_that_are_alike_share_one_body_and_others_have_their_own() -> None
 
 
 def test_fragments_differ_from_recipient_to_recipient() -> None:
-    peer = learner(codec="int8+fragments:50")
+    size = 50 * fragments.LEAST
+    peer = a_learning_peer(noise(size), topology="complete", codec="int8+fragments:50")
     meet(peer, *"abcdefgh")
     updates = published(peer, 0.1, 10.0)
     assert len(updates) == 8
-    assert len({heard(peer, message)[0][0] for _, message in updates}) > 3
+    assert len({str(decode(message.payload, size)[0]) for _, message in updates}) > 3
+
+
+@pytest.mark.parametrize(("size", "parts"), [(100, 1), (2 * fragments.LEAST, 2), (1000 * fragments.LEAST, 50)])
+def test_fragments_are_worth_a_packet(size: int, parts: int) -> None:
+    where = codec("int8+fragments:50").selection.choose(flat(size), None, 0, random.Random(0))
+    assert count(where.index(size)) in (size // parts, -(-size // parts))
 
 
 @pytest.mark.parametrize("name", ["int9", "int8+", "int8+top-k", "int8+top-k:0", "int8+top-k:2", "int8+round-robin:1",
