@@ -14,12 +14,12 @@ from gossipfl.tasks.task import Node
 MNIST = Path(os.environ.get("MNIST", "../shared/data/mnist/mnist.npz"))
 """`x_train` uint8 (60000, 28, 28), `y_train`, `x_test`, `y_test`."""
 MNIST10 = Path(os.environ.get("MNIST10", "../shared/bench/mnist10.npz"))
-HORIZON = 31_000
+HORIZON = 29_000
 """Steps: the age of the model when 10 MB a node are spent by int4+fragments:5; $HORIZON is another one."""
 
 
 def shards(node: Node) -> MLP:
-    """Two shards of the training images sorted by label, so mostly two classes; MLP 784-64-10, which cools down."""
+    """Two shards of the training images sorted by label, so mostly two classes; MLP 784-64-10, η = .3, cooling down."""
     return _shards(node, calibration=0.5, horizon=horizon())
 
 
@@ -56,6 +56,6 @@ def _shards(node: Node, calibration: float, horizon: float) -> MLP:
         x_test = file["x_test"].reshape(10_000, -1).astype(np.float32) / 255
         y_test = file["y_test"].astype(np.int64)
     return MLP(
-        x, labels[rows], x_test, y_test, classes=10, hidden=(64,), steps=20,
+        x, labels[rows], x_test, y_test, classes=10, hidden=(64,), lr=0.3, steps=20,
         calibration=calibration, horizon=horizon, seed=node.seed,
     )  # fmt: skip

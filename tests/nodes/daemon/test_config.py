@@ -133,6 +133,10 @@ def test_an_unknown_variable_is_refused_with_the_nearest_that_there_is(file: Pat
         ("gossip.mesh", "7", "str"),
         ("gossip.topology", "'rnig'", "did you mean ring?"),
         ("gossip.staleness", "'never'", "hinge"),
+        ("gossip.codec", "'int9'", "int8"),
+        ("gossip.budget", "'much'", "MB/day"),
+        ("gossip.momentum", "'nesterov'", "quasi-global"),
+        ("gossip.rate_correction", "'perhaps'", "bool"),
         ("task.index", "-1", ">= 0"),
         ("task.count", "0", ">= 1"),
         ("task.count", "'many'", "int"),
@@ -202,7 +206,11 @@ GIVEN = {
     "gossip.topology": "ring",
     "gossip.role": "gateway",
     "gossip.steps": "11",
+    "gossip.codec": "int8+top-k:0.25",
+    "gossip.budget": "50 MB/day",
     "gossip.staleness": "poly",
+    "gossip.momentum": "noloco",
+    "gossip.rate_correction": "true",
     "log.level": "debug",
 }
 
