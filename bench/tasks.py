@@ -36,7 +36,7 @@ def shards_hot(node: Node) -> MLP:
 def dirichlet_uncalibrated(node: Node) -> MLP:
     """MNIST-10 as the built-in task `npz` has it, with the plain cross-entropy."""
     with np.load(node.data or MNIST10, allow_pickle=False) as file:
-        x, x_test = (file[name].astype(np.float32) / 255 for name in (f"x{node.index}", "x_test"))
+        x, x_test = file[f"x{node.index}"], file["x_test"]
         y, y_test = (file[name].astype(np.int64) for name in (f"y{node.index}", "y_test"))
     return MLP(x, y, x_test, y_test, classes=10, hidden=(64,), steps=STEPS, seed=node.seed)
 
@@ -52,8 +52,7 @@ def _shards(node: Node, calibration: float, horizon: float) -> MLP:
         parts = np.array_split(np.argsort(labels, kind="stable"), 2 * node.count)
         mine = np.random.default_rng(node.seed).permutation(2 * node.count)[2 * node.index : 2 * node.index + 2]
         rows = np.concatenate([parts[part] for part in mine])
-        x = file["x_train"][rows].reshape(len(rows), -1).astype(np.float32) / 255
-        x_test = file["x_test"].reshape(10_000, -1).astype(np.float32) / 255
+        x, x_test = file["x_train"][rows].reshape(len(rows), -1), file["x_test"].reshape(10_000, -1)
         y_test = file["y_test"].astype(np.int64)
     return MLP(
         x, labels[rows], x_test, y_test, classes=10, hidden=(64,), lr=0.3, steps=20,

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gossipfl.errors import LocalError
-from gossipfl.tasks.mlp import MLP, Inputs, Labels
+from gossipfl.tasks.mlp import MLP, Data, Labels, scaled
 from gossipfl.tasks.task import Node
 
 UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError)
@@ -47,7 +47,10 @@ def npz(node: Node) -> MLP:
                 f"{node.data}: has {len(shards)} shards (x0, x1, …), too few for node {node.index} of {node.count};"
                 f" run at most {len(shards)} nodes"
             )
-        x = np.concatenate([_inputs(file, node.data, f"x{shard}") for shard in mine])
+        parts = [_inputs(file, node.data, f"x{shard}") for shard in mine]
+        if len({part.dtype for part in parts}) > 1:
+            parts = [scaled(part) for part in parts]
+        x: Data = np.concatenate(parts)
         y = np.concatenate([_labels(file, node.data, f"y{shard}") for shard in mine])
         x_test, y_test = _inputs(file, node.data, "x_test"), _labels(file, node.data, "y_test")
     if y_test.max() >= MAX_CLASSES:
@@ -93,14 +96,14 @@ def _array(file: np.lib.npyio.NpzFile, path: Path, name: str) -> npt.NDArray[np.
     return array
 
 
-def _inputs(file: np.lib.npyio.NpzFile, path: Path, name: str) -> Inputs:
+def _inputs(file: np.lib.npyio.NpzFile, path: Path, name: str) -> Data:
     array = _array(file, path, name)
     if array.ndim < 2 or array.dtype.kind not in "fu":
         raise LocalError(f"{path}: array {name!r} is {array.dtype} {array.shape}; expected rows of uint8 or floats")
+    if array.dtype == np.uint8:
+        return array.reshape(len(array), -1).astype(np.uint8, copy=False)
     with np.errstate(over="ignore"):
         rows = array.reshape(len(array), -1).astype(np.float32)
-    if array.dtype == np.uint8:
-        rows /= 255
     if not np.isfinite(rows).all():
         raise LocalError(f"{path}: array {name!r} has values that are not finite in float32")
     return rows

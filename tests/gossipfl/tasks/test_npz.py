@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gossipfl.errors import LocalError
+from gossipfl.tasks.mlp import scaled
 from gossipfl.tasks.npz import HIDDEN, STEPS, npz
 from gossipfl.tasks.task import Node
 
@@ -31,18 +32,34 @@ def file_with(folder: Path, **changed: Any) -> Path:
 
 def test_a_node_gets_its_shard_scaled_to_one(tmp_path: Path) -> None:
     task = npz(Node(1, 3, data=file_with(tmp_path)))
-    assert np.allclose(task._x, (ROWS + 1) / 255)
+    assert np.allclose(scaled(task._x), (ROWS + 1) / 255)
     assert (task._y == LABELS).all()
-    assert np.allclose(task._x_test, ROWS / 255)
+    assert np.allclose(scaled(task._x_test), ROWS / 255)
     assert [tensor.shape for tensor in task.schema.tensors] == [(6, HIDDEN), (HIDDEN,), (HIDDEN, 3), (3,)]
     assert task.steps == STEPS
+
+
+def test_bytes_stay_bytes_and_learn_as_the_floats_that_they_stand_for(tmp_path: Path) -> None:
+    floats = ROWS.astype(np.float32) / 255
+    tasks = [npz(Node(0, 3, data=file_with(tmp_path, x0=rows))) for rows in (ROWS, floats)]
+    assert [task._x.dtype for task in tasks] == [np.uint8, np.float32]
+    vectors = [task.initial() for task in tasks]
+    for task, vector in zip(tasks, vectors, strict=True):
+        task.train(vector, 5, np.random.default_rng(0))
+    assert vectors[0].tobytes() == vectors[1].tobytes()
+    assert tasks[0].evaluate(vectors[0]) == tasks[1].evaluate(vectors[1])
+
+
+def test_shards_of_bytes_and_of_floats_go_together(tmp_path: Path) -> None:
+    task = npz(Node(0, 2, data=file_with(tmp_path, x2=(ROWS + 2).astype(np.float64) / 255)))
+    assert np.allclose(scaled(task._x), np.concatenate([ROWS, ROWS + 2]) / 255)
 
 
 def test_shards_are_dealt_out_among_fewer_nodes(tmp_path: Path) -> None:
     path = file_with(tmp_path)
     one, other = npz(Node(0, 2, data=path)), npz(Node(1, 2, data=path))
-    assert np.allclose(one._x, np.concatenate([ROWS, ROWS + 2]) / 255)
-    assert np.allclose(other._x, (ROWS + 1) / 255)
+    assert np.allclose(scaled(one._x), np.concatenate([ROWS, ROWS + 2]) / 255)
+    assert np.allclose(scaled(other._x), (ROWS + 1) / 255)
     assert (one.initial() == other.initial()).all()
 
 
