@@ -10,10 +10,7 @@ from __future__ import annotations
 import hashlib
 from weakref import WeakValueDictionary
 
-import numpy as np
-
-from gossipfl.errors import RemoteError
-from gossipfl.model.schema import FINGERPRINT_BYTES, MAX_COORDINATE, Vector
+from gossipfl.model.schema import FINGERPRINT_BYTES, Vector
 
 MAX_HELD = 3
 """The own base, the base of a healing partition, and one more."""
@@ -56,20 +53,6 @@ class Bases:
         while len(self._held) > MAX_HELD:
             del self._held[next(held for held in self._held if held != self.own)]
         return name
-
-
-def parse(raw: bytes, size: int) -> Vector:
-    """The vector that a peer sent as a base, shape (size,).
-
-    Raises:
-        RemoteError: not `size` float32, or a coordinate that is not finite or beyond ±1e9.
-    """
-    if len(raw) != 4 * size:
-        raise RemoteError(f"base of {len(raw)} bytes; expected {4 * size}")
-    vector = np.frombuffer(raw, dtype="<f4").astype(np.float32)
-    if not (np.abs(vector) <= MAX_COORDINATE).all():  # NaN fails this too
-        raise RemoteError(f"base has a coordinate that is not within ±{MAX_COORDINATE:g}")
-    return vector
 
 
 _everybodys: WeakValueDictionary[bytes, Vector] = WeakValueDictionary()

@@ -132,11 +132,12 @@ class Peer(State):
                     self._merging.on_update(peer, neighbour, update, now)
                 case msg.Peers(peers):
                     self._links.on_peers(peers)
-                case msg.NeedBase(base):
-                    self._exchange.on_need_base(peer, neighbour, base, now)
+                case msg.NeedBase() as need:
+                    self._exchange.on_need_base(peer, neighbour, need, now)
                 case msg.Base() as base:
-                    for sender, reason in self._joiner.on_base(self._exchange.take(base), now):
-                        self._links.strike(sender, reason)
+                    if (name := self._exchange.take(base)) is not None:
+                        for sender, reason in self._joiner.on_base(name, now):
+                            self._links.strike(sender, reason)
                 case msg.NeedSnapshot():
                     self._exchange.on_need_snapshot(peer, neighbour, now)
                 case msg.Snapshot() as snapshot:

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -50,7 +51,7 @@ def npz(node: Node) -> MLP:
         parts = [_inputs(file, node.data, f"x{shard}") for shard in mine]
         if len({part.dtype for part in parts}) > 1:
             parts = [scaled(part) for part in parts]
-        x: Data = np.concatenate(parts)
+        x = cast("Data", np.concatenate(parts))
         y = np.concatenate([_labels(file, node.data, f"y{shard}") for shard in mine])
         x_test, y_test = _inputs(file, node.data, "x_test"), _labels(file, node.data, "y_test")
     if y_test.max() >= MAX_CLASSES:

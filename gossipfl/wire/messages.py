@@ -90,13 +90,16 @@ class NeedBase(Struct, frozen=True, array_like=True, gc=False, tag=4, forbid_unk
     """I lack the base that your message refers to."""
 
     base: Hash
+    held: Hash
+    """One that I have."""
 
 
 class Base(Struct, frozen=True, array_like=True, gc=False, tag=5, forbid_unknown_fields=True):
-    """A base in full, float32 little-endian; its hash is its name."""
+    """A base, as its difference to another one that the asker holds, or to zeros; the hash of the sum is its name."""
 
     schema: Hash
-    vector: bytes
+    parent: Hash
+    payload: Delta
 
 
 class NeedSnapshot(Struct, frozen=True, array_like=True, gc=False, tag=6, forbid_unknown_fields=True):

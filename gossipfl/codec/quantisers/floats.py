@@ -32,6 +32,11 @@ class Float(Struct, frozen=True):
         """No scales."""
         return 8.0 * self.bytes_each
 
+    @property
+    def noise(self) -> float:
+        """That of the bits of precision."""
+        return {"float32": 2.0**-25, "float16": 2.0**-12, "bfloat16": 2.0**-9}[self.name]
+
     def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> bytes:  # noqa: ARG002
         """The differences, one after another."""
         difference = x - base

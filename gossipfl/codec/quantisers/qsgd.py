@@ -7,6 +7,7 @@ al., 2017). What is rounded away differs from publish to publish, so averages of
 
 from __future__ import annotations
 
+import math
 import random
 from functools import cache
 
@@ -34,6 +35,11 @@ class QSGD(Struct, frozen=True):
     def bits(self) -> float:
         """The codes, and the scales."""
         return self.width + 32 / BLOCK
+
+    @property
+    def noise(self) -> float:
+        """√⅙ of a step (stochastic rounding), and the largest of 256 is some 3σ."""
+        return 3 / self.levels / math.sqrt(6)
 
     def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> bytes:
         """Scales, then codes."""

@@ -32,6 +32,11 @@ class Quantiser(Protocol):
         """For each coordinate of a long vector, scales included."""
         ...
 
+    @property
+    def noise(self) -> float:
+        """The root mean square error of a coordinate over that of x − base, if that is Gaussian; about."""
+        ...
+
     def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> bytes:
         """What x − base is, shapes (n,), contiguous; `rng` decides how it is rounded."""
         ...

@@ -8,6 +8,8 @@ has left. Sends nothing but a question for a base that is not held.
 
 from __future__ import annotations
 
+import math
+
 from gossipfl.codec.codec import decode
 from gossipfl.codec.quantisers import check
 from gossipfl.errors import RemoteError
@@ -16,6 +18,7 @@ from gossipfl.mixing.staleness import staleness
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import REBASE_GAP
 from gossipfl.protocol.neighbour import Neighbour
+from gossipfl.protocol.pace import SMOOTHING
 from gossipfl.protocol.parts.exchange import Exchange, too_far
 from gossipfl.protocol.parts.state import State
 from gossipfl.wire import messages as msg
@@ -63,6 +66,8 @@ class Merging:
             check(scales)
             raise RemoteError(too_far("update", distance, limit))
 
+        apart = distance * math.sqrt(replica.x.size / codes.size)
+        state.apart += SMOOTHING * (apart - state.apart) if state.apart else apart
         state.neighbourhood.set_version(neighbour, update.incarnation, update.seq, update.age, update.base)
         neighbour.rate = update.rate
         neighbour.allowance, neighbour.allowed_at = allowance - granted, now

@@ -55,6 +55,8 @@ class State:
         self.wanted = Wanted(self.neighbourhood)
         self.pace = Pace(settings)
         self.budget = Budget(settings.budget)
+        self.apart = 0.0
+        """The usual distance of a peer's model to ours, a running mean; 0 before the first merge."""
         self.joining: Joining | None = Joining()
         """The attempt to join that is under way; None while the node learns."""
         self.out: list[ev.Effect] = []
