@@ -33,10 +33,12 @@ from gossipfl.model.replica import MAX_AGE
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
+from gossipfl.protocol.parts.exchange import ZEROS
 from gossipfl.protocol.peer import JOIN, PUBLISH, Peer
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
+from tests.gossipfl.builders import in_full
 
 SIZE = 300
 """Two blocks of the codec, the second not full."""
@@ -200,10 +202,11 @@ class Victim:
                 life, seq = (known.incarnation, known.seq + 1) if known else (1, 1)
                 return [3, SCHEMA.fingerprint, name_of(base), life, seq, age, 1.0, self.payload(base)]
             case 4:
-                return [4, name_of(base)]
+                return [4, name_of(base), name_of(rng.choice(self.others))]
             case 5:
                 wanted = [x for x in self.others if name_of(x) == self.asked] or [base]
-                return [5, SCHEMA.fingerprint, wanted[0].tobytes()]
+                whole: list[Any] = msgspec.to_builtins(in_full(wanted[0]), builtin_types=(bytes,))
+                return [5, SCHEMA.fingerprint, ZEROS, whole]
             case 6:
                 return [6]
             case 7:

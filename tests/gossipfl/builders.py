@@ -17,6 +17,7 @@ from gossipfl.model.bases import name_of
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.neighbour import Neighbour
+from gossipfl.protocol.parts.exchange import ZEROS
 from gossipfl.protocol.peer import JOIN, Peer
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
@@ -112,8 +113,13 @@ def update(peer: Peer, x: Vector, seq: int = 1, **fields: Any) -> bytes:
 
 
 def base_message(peer: Peer, x: Vector, **fields: Any) -> bytes:
-    usual: dict[str, Any] = {"schema": peer.replica.schema.fingerprint, "vector": x.astype("<f4").tobytes()}
+    usual: dict[str, Any] = {"schema": peer.replica.schema.fingerprint, "parent": ZEROS, "payload": in_full(x)}
     return msg.encode(msg.Base(**usual | fields))
+
+
+def in_full(x: Vector) -> Delta:
+    """`x` as float32."""
+    return Delta(All(), quantiser("float32").number, packed=False, data=x.astype("<f4").tobytes())
 
 
 def snapshot(peer: Peer, x: Vector, against: Vector | None = None, **fields: Any) -> bytes:

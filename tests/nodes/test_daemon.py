@@ -215,7 +215,7 @@ def test_no_row_and_no_label_of_a_node_s_data_is_in_anything_that_it_sends(mesh:
             for daemon in mesh:
                 theirs = await visitor.join(daemon)
                 visitor.say(daemon, msg.NeedSnapshot())
-                visitor.say(daemon, msg.NeedBase(theirs.base))
+                visitor.say(daemon, msg.NeedBase(theirs.base, theirs.base))
             for daemon in mesh:
                 for kind, least in ((msg.Snapshot, 1), (msg.Base, 1), (msg.Update, 5), (msg.Peers, 1)):
                     await visitor.wait(

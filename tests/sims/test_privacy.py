@@ -9,6 +9,7 @@ from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.mlp import MLP
 from gossipfl.wire import messages as msg
 from gossipfl_sims.engine.network import Link
+from tests.gossipfl.builders import in_full
 from tests.sims.worlds import SECRET, Guarded, Watched, accuracies, blobs, boot, digit_tasks
 
 RUN = 16
@@ -16,7 +17,12 @@ RUN = 16
 
 
 def all_frames(world: Watched) -> bytes:
-    return b"\0".join(world.frames)
+    """As they are, and what is packed in them."""
+    whole = list(world.frames)
+    for body in world.frames:
+        if (payload := getattr(msg.decode(body), "payload", None)) is not None:
+            whole.append(values(*decode(payload, SHARED)[1:]).tobytes())
+    return b"\0".join(whole)
 
 
 def test_personal_tensors_never_leave() -> None:
@@ -41,7 +47,7 @@ def test_personal_tensors_never_leave() -> None:
 
 def test_the_search_would_find_a_leak() -> None:
     world = Watched(blobs(2), Settings())
-    leak = msg.encode(msg.Base(bytes(16), np.concatenate([np.zeros(3, np.float32), SECRET]).tobytes()))
+    leak = msg.encode(msg.Base(bytes(16), bytes(16), in_full(np.concatenate([np.zeros(3, np.float32), SECRET]))))
     world.frames[leak] = None
     assert SECRET.tobytes() in all_frames(world)
 

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossipfl.errors import RemoteError
-from gossipfl.model.bases import MAX_HELD, Bases, name_of, parse
-from gossipfl.model.schema import MAX_COORDINATE
+from gossipfl.model.bases import MAX_HELD, Bases, name_of
 from tests.gossipfl.builders import full_of, noise
 
 
@@ -25,28 +23,10 @@ def test_a_name_is_the_hash_of_the_bytes() -> None:
 def test_what_is_received_is_held_under_the_name_of_its_content(values: list[float]) -> None:
     data = np.array(values, "<f4").tobytes()
     bases = Bases(full_of(0.5, 4))
-    name = bases.hold(parse(data, 4))
+    name = bases.hold(np.frombuffer(data, "<f4"))
     assert name in bases
     assert bases[name].tobytes() == data
     assert name_of(bases[name]) == name
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"", "base of 0 bytes; expected 16"),
-        (raw(1)[:-1], "base of 15 bytes"),
-        (raw(1) + b"\0", "base of 17 bytes"),
-        (raw(float("nan")), "not within"),
-        (raw(float("inf")), "not within"),
-        (raw(0)[:12] + raw(float("-inf"), 1), "not within"),
-        (raw(1.1 * MAX_COORDINATE), "not within"),
-        (raw(0)[:12] + raw(-3.4e38, 1), "not within"),
-    ],
-)
-def test_what_is_no_base_is_refused(data: bytes, reason: str) -> None:
-    with pytest.raises(RemoteError, match=reason):
-        parse(data, 4)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=30))

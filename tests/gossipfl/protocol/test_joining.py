@@ -132,7 +132,7 @@ def test_a_smallest_base_that_never_comes_does_not_hold_up_the_start() -> None:
     effects = meet(peer, *FRIENDS, base=bytes(16))
     for turn in range(1, ROUNDS + 2):
         effects += peer.handle(ev.TimerFired(JOIN), turn * PATIENCE) if peer.joining else []
-    assert ("a", msg.NeedBase(bytes(16))) in told(msg.NeedBase, effects)
+    assert ("a", msg.NeedBase(bytes(16), peer.bases.own)) in told(msg.NeedBase, effects)
     assert only(ev.Joined, effects) == [ev.Joined(())]
     assert (peer.replica.x == full_of(0.5)).all()
 
@@ -234,7 +234,7 @@ def test_a_snapshot_against_an_unknown_base_counts_once_the_base_is_here() -> No
     peer.handle(ev.TimerFired(JOIN), PATIENCE)
     base = full_of(3)
     effects = peer.handle(ev.Received("a", snapshot(peer, full_of(4), base)), 4.0)
-    assert told(msg.NeedBase, effects) == [("a", msg.NeedBase(name_of(base)))]
+    assert told(msg.NeedBase, effects) == [("a", msg.NeedBase(name_of(base), peer.bases.own))]
     effects = peer.handle(ev.Received("a", base_message(peer, base)), 4.1)
     assert only(ev.Joined, effects) == [ev.Joined(("a",))]
     assert peer.bases.own == name_of(base)

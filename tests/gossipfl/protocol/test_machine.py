@@ -114,7 +114,7 @@ class PeerMachine(RuleBasedStateMachine):
 
     @rule(other=OTHERS, base=WHICH)
     def a_question(self, other: str, base: int) -> None:
-        self.happen(ev.Received(other, msg.encode(msg.NeedBase(name_of(BASES[base])))))
+        self.happen(ev.Received(other, msg.encode(msg.NeedBase(name_of(BASES[base]), bytes(16)))))
         self.happen(ev.Received(other, msg.encode(msg.NeedSnapshot())))
 
     @rule(other=OTHERS, start=st.integers(0, 1000))

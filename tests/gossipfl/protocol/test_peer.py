@@ -414,7 +414,7 @@ def test_an_unknown_base_is_asked_for_and_then_updates_merge() -> None:
     base = noise(8, 7, 0.1)
     on_base = {"base": name_of(base), "payload": quantised(full_of(0.6), base)}
     effects = peer.handle(ev.Received("a", update(peer, full_of(0), seq=1, **on_base)), 4.0)
-    assert said(effects) == [(("a",), msg.NeedBase(name_of(base)))]
+    assert said(effects) == [(("a",), msg.NeedBase(name_of(base), peer.bases.own))]
     assert not peer.handle(ev.Received("a", update(peer, full_of(0), seq=2, **on_base)), 4.5)
     assert not peer.handle(ev.Received("a", base_message(peer, base)), 5.0)
     effects = peer.handle(ev.Received("a", update(peer, full_of(0), seq=3, **on_base)), 5.5)
@@ -433,12 +433,16 @@ def test_a_base_that_got_lost_is_asked_for_again_after_a_while() -> None:
 
 def test_a_base_is_given_to_who_needs_it_but_not_too_often() -> None:
     peer = with_friends("a", "b")
-    need = msg.encode(msg.NeedBase(peer.bases.own))
-    expected = msg.Base(flat(8).fingerprint, full_of(0.5).tobytes())
-    assert told(msg.Base, peer.handle(ev.Received("a", need), 4.0)) == [("a", expected)]
-    assert not peer.handle(ev.Received("a", need), 4.0 + GIVE_AGAIN / 2)
-    assert told(msg.Base, peer.handle(ev.Received("b", need), 4.0 + GIVE_AGAIN / 2)) == [("b", expected)]
-    assert told(msg.Base, peer.handle(ev.Received("a", need), 4.0 + GIVE_AGAIN)) == [("a", expected)]
+    need = msg.encode(msg.NeedBase(peer.bases.own, bytes(16)))
+
+    def given(who: str, now: float) -> list[tuple[str, list[float]]]:
+        answers = told(msg.Base, peer.handle(ev.Received(who, need), now))
+        return [(to, [float(value) for value in decode(base.payload, 8)[2]]) for to, base in answers]
+
+    assert given("a", 4.0) == [("a", [0.5] * 8)]
+    assert not given("a", 4.0 + GIVE_AGAIN / 2)
+    assert given("b", 4.0 + GIVE_AGAIN / 2) == [("b", [0.5] * 8)]
+    assert given("a", 4.0 + GIVE_AGAIN) == [("a", [0.5] * 8)]
 
 
 def test_a_snapshot_is_given_to_who_asks_but_not_too_often() -> None:
@@ -453,7 +457,7 @@ def test_a_snapshot_is_given_to_who_asks_but_not_too_often() -> None:
 
 def test_a_base_that_i_lack_is_not_given() -> None:
     peer = with_friends("a")
-    assert not peer.handle(ev.Received("a", msg.encode(msg.NeedBase(bytes(16)))), 4.0)
+    assert not peer.handle(ev.Received("a", msg.encode(msg.NeedBase(bytes(16), bytes(16)))), 4.0)
 
 
 def test_a_base_that_nobody_asked_for_is_refused() -> None:

@@ -14,7 +14,7 @@ from gossipfl.errors import RemoteError
 from gossipfl.model.replica import MAX_AGE
 from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
-from tests.gossipfl.builders import int8
+from tests.gossipfl.builders import full_of, in_full, int8
 
 HASH = bytes(range(16))
 PAYLOAD = int8(b"\0\0\x80?", b"\1\2\3")
@@ -52,8 +52,8 @@ BY_KIND: dict[str, st.SearchStrategy[Any]] = {
     ),
     "Peers": st.builds(msg.Peers, st.lists(known, max_size=64).map(tuple)),
     "Update": st.builds(msg.Update, hashes, hashes, counters, counters, ages, rates, payloads),
-    "NeedBase": st.builds(msg.NeedBase, hashes),
-    "Base": st.builds(msg.Base, hashes, st.binary(max_size=4000)),
+    "NeedBase": st.builds(msg.NeedBase, hashes, hashes),
+    "Base": st.builds(msg.Base, hashes, hashes, payloads),
     "NeedSnapshot": st.just(msg.NeedSnapshot()),
     "Snapshot": st.builds(msg.Snapshot, hashes, hashes, ages, payloads),
     "Goodbye": st.just(msg.Goodbye()),
@@ -93,7 +93,7 @@ def test_the_largest_messages_are_within_the_largest_body() -> None:
     peers = msg.Peers(tuple(msg.KnownPeer("p" * 128, (address,) * 8) for _ in range(64)))
     assert len(msg.encode(peers)) <= msg.max_body(1)
     for size in (1, 1000, 1_000_000):
-        assert len(msg.encode(msg.Base(HASH, bytes(4 * size)))) <= msg.max_body(size)
+        assert len(msg.encode(msg.Base(HASH, HASH, in_full(full_of(1, size))))) <= msg.max_body(size)
         full = int8(bytes(4 * -(-size // 256)), bytes(size))
         assert len(msg.encode(msg.Update(HASH, HASH, 2**53, 2**53, 1.5, 1.5, full))) <= msg.max_body(size)
 
@@ -222,7 +222,7 @@ def test_a_bad_message_is_refused(name: str) -> None:
 RAW: dict[str, bytes] = {
     "nothing": b"",
     "a byte that MessagePack never uses": b"\xc1",
-    "half a message": msg.encode(msg.NeedBase(HASH))[frames.OVERHEAD : -1],
+    "half a message": msg.encode(msg.NeedBase(HASH, HASH))[frames.OVERHEAD : -1],
     "a message and a half": bytes(frames.unwrap(msg.encode(msg.Goodbye()))) + b"\x91",
     "two messages": bytes(frames.unwrap(msg.encode(msg.Goodbye()))) * 2,
     "an array that claims 2**32 - 1 items": b"\xdd\xff\xff\xff\xff",
