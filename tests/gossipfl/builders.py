@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import zstandard
 
 from gossipfl.codec.codec import Delta, encode
 from gossipfl.codec.coordinates import All
@@ -120,6 +121,12 @@ def base_message(peer: Peer, x: Vector, **fields: Any) -> bytes:
 def in_full(x: Vector) -> Delta:
     """`x` as float32."""
     return Delta(All(), quantiser("float32").number, packed=False, data=x.astype("<f4").tobytes())
+
+
+def opened(body: bytes) -> bytes:
+    """A frame as it is, and behind it what is packed in it."""
+    payload = getattr(msg.decode(body), "payload", None)
+    return body + zstandard.decompress(payload.data) if payload is not None and payload.packed else body
 
 
 def snapshot(peer: Peer, x: Vector, against: Vector | None = None, **fields: Any) -> bytes:

@@ -31,7 +31,7 @@ from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
 from gossipfl_nodes.network import cures
 from gossipfl_nodes.network.network import PROTOCOL
-from tests.gossipfl.builders import int8
+from tests.gossipfl.builders import int8, opened
 from tests.nodes.network.hosts import Party, party
 from tests.nodes.support import Daemon, gossipfl, runs, wait_for
 
@@ -222,7 +222,7 @@ def test_no_row_and_no_label_of_a_node_s_data_is_in_anything_that_it_sends(mesh:
                         lambda kind=kind, daemon=daemon, least=least: len(visitor.messages(daemon.id, kind)) >= least,  # type: ignore[misc]
                         f"{kind.__name__} of {daemon.home.path.name}",
                     )
-            heard.extend(body for _, body in visitor.heard)
+            heard.extend(opened(body) for _, body in visitor.heard)
 
     trio.run(main)
     rows = raw_rows()

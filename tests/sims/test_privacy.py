@@ -9,7 +9,7 @@ from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.mlp import MLP
 from gossipfl.wire import messages as msg
 from gossipfl_sims.engine.network import Link
-from tests.gossipfl.builders import in_full
+from tests.gossipfl.builders import in_full, opened
 from tests.sims.worlds import SECRET, Guarded, Watched, accuracies, blobs, boot, digit_tasks
 
 RUN = 16
@@ -17,12 +17,7 @@ RUN = 16
 
 
 def all_frames(world: Watched) -> bytes:
-    """As they are, and what is packed in them."""
-    whole = list(world.frames)
-    for body in world.frames:
-        if (payload := getattr(msg.decode(body), "payload", None)) is not None:
-            whole.append(values(*decode(payload, SHARED)[1:]).tobytes())
-    return b"\0".join(whole)
+    return b"\0".join(map(opened, world.frames))
 
 
 def test_personal_tensors_never_leave() -> None:
