@@ -1,14 +1,17 @@
 """Every mechanism off, one at a time: bytes to an accuracy on a mild skew, and accuracy for bytes on a harsh one.
 
 `mild`: MNIST-10 (Dirichlet(0.5) label skew, ten nodes on a ring), MB of frames sent per node to a mean accuracy of .90
-and .93. `harsh`: MNIST in 2-class shards, 16 nodes, k-out:k=2, accuracy after 5 MB sent per node, mean and worst, with
-a horizon that suits the bits of the codec. All simulated, medians of three seeds.
+and .93. `faults`: the same data on k-out:k=2, of the nodes 30 % away at any time and of the frames 30 % lost; the same
+figure. `harsh`: MNIST in 2-class shards, 16 nodes, k-out:k=2, accuracy after 5 MB sent per node, mean and worst, with a
+horizon that suits the bits of the codec. All simulated, medians of three seeds; an infinite figure was not reached with
+2 MB.
 """
 
 from __future__ import annotations
 
 import os
 import statistics
+from pathlib import Path
 
 from joblib import Parallel, delayed
 
@@ -16,14 +19,18 @@ from bench import shards
 from bench.simulated import Look, simulate
 from bench.tasks import HORIZON, MNIST, MNIST10
 from gossipfl.codec.codec import codec
+from gossipfl.protocol.settings import Settings
 
 SEEDS = (0, 1, 2)
-BEST = ("codec=int4+fragments:5", "momentum=none")
-MOST = 1.5
+MOST = 2.0
 """MB until the search for .93 is given up."""
 HARSH = 5.0
+"""MB."""
+DEFAULT = Settings().codec
+CALM = ("calm", "nodes=10", "topology=ring")
+CHURN = (str(Path(__file__).with_name("churn10.toml")),)
 ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("all on", ()),
+    ("the default", ()),
     ("quantiser off (float32)", ("codec=float32+fragments:5",)),
     ("int8 instead of int4", ("codec=int8+fragments:5",)),
     ("int2 instead of int4", ("codec=int2+fragments:5",)),
@@ -33,8 +40,8 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("top-k instead", ("codec=int4+top-k:0.1",)),
     ("calibration off", ("task=uncalibrated",)),
     ("cooling off", ("task=hot",)),
-    ("quasi-global momentum", ("momentum=quasi-global",)),
-    ("noloco momentum", ("momentum=noloco",)),
+    ("momentum off", ("momentum=none",)),
+    ("noloco momentum instead", ("momentum=noloco",)),
     ("staleness off", ("staleness=const",)),
 )
 
@@ -45,33 +52,33 @@ def main() -> None:
             print(f"skipped: {file} is not there; {name}=FILE names the data")
             return
     work = Parallel(n_jobs=-1)
-    print("                             mild: MB to .90   to .93   harsh: mean   worst at 5 MB")
+    print(" " * 27 + "MB to .90, .93: mild         faults   harsh: mean   worst")
     for title, changes in ROWS:
         kind = next((one.partition("=")[2] for one in changes if one.startswith("task=")), "")
-        gossip = [*BEST, *(one for one in changes if not one.startswith("task="))]
+        gossip = [one for one in changes if not one.startswith("task=")]
         cells = ""
-        if kind != "hot":
-            runs = work(delayed(mild)(kind, gossip, seed) for seed in SEEDS)
-            cells = "".join(f"{statistics.median(to(looks, mark) for looks in runs):9.3f}" for mark in (0.90, 0.93))
+        for scenario in () if kind == "hot" else (CALM, CHURN):
+            runs = work(delayed(mild)(scenario, kind, gossip, seed) for seed in SEEDS)
+            cells += "".join(f"{statistics.median(to(looks, mark) for looks in runs):7.3f}" for mark in (0.90, 0.93))
         ends = [looks[-1] for looks in work(delayed(harsh)(kind, gossip, seed) for seed in SEEDS)]
         mean, worst = (statistics.median(getattr(end, key) for end in ends) for key in ("mean", "worst"))
-        print(f"{title:33}{cells or '        –        –':20}{mean:15.3f}{worst:8.3f}", flush=True)
+        print(f"{title:27}{cells or '      –' * 4:>39}{mean:14.3f}{worst:8.3f}", flush=True)
 
 
-def mild(kind: str, gossip: list[str], seed: int) -> list[Look]:
+def mild(scenario: tuple[str, ...], kind: str, gossip: list[str], seed: int) -> list[Look]:
     """MNIST-10 until .93."""
     task = shards.TASKS + ":dirichlet_uncalibrated" if kind == "uncalibrated" else "npz"
-    changes = ["nodes=10", f"task.name={task}", f"task.data={MNIST10}", "topology=ring", "time.faulty=1000"]
-    return simulate("calm", [*changes, *gossip], seed, every=1.0, megabytes=MOST, accuracy=0.93)
+    name, *changes = (*scenario, f"task.name={task}", f"task.data={MNIST10}", "time.faulty=1000")
+    return simulate(name, [*changes, *gossip], seed, every=1.0, megabytes=MOST, accuracy=0.93)
 
 
 def harsh(kind: str, gossip: list[str], seed: int) -> list[Look]:
     """Two-class shards until the bytes are spent."""
     task = "_".join(filter(None, ("shards", kind)))
-    made_by = next(one.partition("=")[2] for one in reversed(gossip) if one.startswith("codec="))
-    bits = codec(made_by).bits / codec(shards.GOSSIP[0].partition("=")[2]).bits
+    made_by = next((one.partition("=")[2] for one in gossip if one.startswith("codec=")), DEFAULT)
+    bits = codec(made_by).bits / codec(DEFAULT).bits
     os.environ["HORIZON"] = str(HORIZON * HARSH / shards.MEGABYTES / bits)
-    changes = shards.changes(16, task, ("topology=k-out:k=2", *gossip))
+    changes = shards.changes(16, task, (*shards.GOSSIP, *gossip))
     return simulate("calm", changes, seed, every=40.0, megabytes=HARSH)
 
 

@@ -21,7 +21,7 @@ INTERVAL = 1.0
 REAL_SECONDS = 360
 """For 10 MB at the demo's interval."""
 TASKS = str(Path(__file__).with_name("tasks.py"))
-GOSSIP = ("codec=int4+fragments:5", "topology=k-out:k=2")
+GOSSIP = ("topology=k-out:k=2",)
 ENDLESS = 1e5
 """Virtual seconds: bytes end a run."""
 
@@ -74,7 +74,7 @@ def real(seed: int) -> None:
         "--seed",
         str(seed),
     ]
-    result = run([*options, "--set", GOSSIP[0], "--seconds", str(REAL_SECONDS)], namespace=True)
+    result = run([*options, "--seconds", str(REAL_SECONDS)], namespace=True)
     print(
         f"16 real processes     {seed:4}   {result['mean_accuracy']:.3f} {result['worst_accuracy']:.3f} after "
         f"{result['loopback_bytes_per_node'] / 1e6:.2f} MB sent per node",

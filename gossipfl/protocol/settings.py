@@ -50,9 +50,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             description="How many bits a coordinate is sent with (int8, int4, int2, sign, float16, …), and after a plus"
-            " which are sent (all, top-k:0.2, round-robin:5, …). A link uses the cheaper codec of its two ends."
+            " which are sent (all, fragments:5, top-k:0.2, …). A link uses the cheaper codec of its two ends."
         ),
-    ] = "int8"
+    ] = "int4+fragments:5"
     budget: Annotated[
         str,
         Meta(
@@ -63,12 +63,10 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     staleness: Annotated[
         str, Meta(description="What an update of a less advanced model counts: hinge, const, poly, or drop.")
     ] = "hinge"
-
     momentum: Annotated[
         str,
         Meta(description="Going on in the direction of the mesh: none, quasi-global, or noloco. Costs no bytes."),
-    ] = "none"
-
+    ] = "quasi-global"
     rate_correction: Annotated[
         bool,
         Meta(

@@ -94,7 +94,9 @@ def learnt() -> Result:
 
 def studied() -> Result:
     """Four nodes that minimise a quadratic, which has no accuracy, in chaos."""
-    return made("chaos", "nodes=4", "bootstraps=2", "time.faulty=10", "time.healed=10", "time.sample=2")
+    return made(
+        "chaos", "nodes=4", "bootstraps=2", "time.faulty=10", "time.healed=10", "time.sample=2", "expect.error=9",
+    )  # fmt: skip
 
 
 def write(path: Path, result: Result) -> Page:

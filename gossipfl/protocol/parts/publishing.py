@@ -11,9 +11,9 @@ say: a change half as large as usual waits until twice its cost is saved.
 from __future__ import annotations
 
 from gossipfl.codec import codec as coding
-from gossipfl.codec.codec import Codec
-from gossipfl.codec.coordinates import count
-from gossipfl.codec.quantisers import values
+from gossipfl.codec.coordinates import All, Coordinates, count
+from gossipfl.codec.quantisers import Quantiser, values
+from gossipfl.codec.selections import Selection
 from gossipfl.kernels import numpy as reference
 from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
@@ -51,8 +51,11 @@ class Publishing:
         state.seq += 1
         for name, peers in self._by_codec(state.contacts.recipients(state.epoch(now)), now).items():
             made_by = coding.codec(name)
-            for recipients in ((peer,) for peer in peers) if made_by.selection.each else (tuple(peers),):
-                if (body := self._body(made_by, now)) is not None:
+            while peers:
+                where = self._choose(made_by.selection, now)
+                many = 1 if made_by.selection.each and not isinstance(where, All) else len(peers)
+                recipients, peers = tuple(peers[:many]), peers[many:]  # noqa: PLW2901
+                if (body := self._body(made_by.quantiser, where)) is not None:
                     state.post(recipients, body, supersedes=True)
                     sent += recipients
         if not sent:
@@ -89,19 +92,22 @@ class Publishing:
             groups.setdefault(coding.cheaper(state.settings.codec, neighbour.codec), []).append(peer)
         return groups
 
-    def _body(self, made_by: Codec, now: float) -> bytes | None:
-        """An update; None when nothing has changed that could be told."""
-        state, selection = self._state, made_by.selection
-        x, base = state.replica.x, state.bases[state.bases.own]
+    def _choose(self, selection: Selection, now: float) -> Coordinates:
+        state = self._state
         change = self._change() if selection.by_change else None
-        where = selection.choose(state.replica.schema, change, state.epoch(now), state.rng)
+        return selection.choose(state.replica.schema, change, state.epoch(now), state.rng)
+
+    def _body(self, made_by: Quantiser, where: Coordinates) -> bytes | None:
+        """An update; None when nothing has changed that could be told."""
+        state = self._state
+        x, base = state.replica.x, state.bases[state.bases.own]
         index = where.index(x.size)
         n = count(index)
         if not n:
             return None
-        delta, raw = coding.encode(made_by.quantiser, where, x, base, state.rng, state.kernel)
+        delta, raw = coding.encode(made_by, where, x, base, state.rng, state.kernel)
         if self._told is not None:
-            self._told[index] = base[index] + values(*made_by.quantiser.decode(raw, n))
+            self._told[index] = base[index] + values(*made_by.decode(raw, n))
         update = msg.Update(
             state.fingerprint, state.bases.own, state.incarnation, state.seq, state.replica.age, state.rate(), delta
         )

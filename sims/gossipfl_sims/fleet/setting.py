@@ -17,7 +17,8 @@ Fleet mode runs the protocol's mixing, not the protocol. It has: publishes at ji
 sampled contacts or a given graph, Metropolis coefficients from publish rates, the staleness hinge, ages, the clip and
 the refusal by distance, loss, churn, partitions. It leaves out:
 - time within a slot: whatever a slot brings happens at its beginning, and every message takes the same whole slots;
-- the codec: vectors travel as float32, without bases and rounding, and are not counted in bytes;
+- the codec: vectors travel whole as float32, without bases and rounding, and are not counted in bytes;
+- momentum: a model moves by training and merging only;
 - frames: no handshake, duplicates, damage, strikes, allowance per peer, or order of versions;
 - links: no dialling, limit of links or bandwidth; who goes is known to be gone at once, by everybody;
 - joining: all nodes are linked from the start; who comes back goes on from the model that it left with and never

@@ -232,8 +232,9 @@ def test_whoever_is_linked_is_greeted_first() -> None:
     peer = a_peer(me="x", addresses=("here", "there"), incarnation=7)
     ((to, message),) = said(peer.handle(ev.Connected("a"), 0.0))
     assert to == ("a",)
+    base, codec = name_of(full_of(0.5)), Settings().codec
     assert message == msg.Hello(
-        "gossipfl", flat(8).fingerprint, name_of(full_of(0.5)), 7, 0, 0.0, ("here", "there"), "", "int8", heard=False
+        "gossipfl", flat(8).fingerprint, base, 7, 0, 0.0, ("here", "there"), "", codec, heard=False
     )
 
 

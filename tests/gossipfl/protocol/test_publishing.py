@@ -27,7 +27,8 @@ SIZE = 1000
 
 
 def learner(**options: Any) -> Peer:
-    return a_learning_peer(noise(SIZE), topology="complete", **options)
+    """A peer whose model moves by training and merging only."""
+    return a_learning_peer(noise(SIZE), **{"topology": "complete", "codec": "int8", "momentum": "none"} | options)
 
 
 def published(peer: Peer, delta: Vector | float, now: float) -> list[tuple[tuple[str, ...], msg.Update]]:

@@ -51,7 +51,7 @@ class Still:
 
 def linked(nodes: int) -> World:
     """A world in which everybody has joined and has as many contacts as it wants."""
-    settings = Settings(topology=f"k-out:k={K}", interval=1.0, steps=1)
+    settings = Settings(topology=f"k-out:k={K}", interval=1.0, steps=1, codec="int8", momentum="none")
     world = World([Still() for _ in range(nodes)], settings, link=Link(latency=LATENCY), seconds_per_step=0.0005)
     names = list(world.machines)
     for begin in range(0, nodes, AT_ONCE):
