@@ -80,7 +80,8 @@ def hello(peer: Peer, **fields: Any) -> bytes:
     """A greeting that fits `peer`, from somebody who has not learnt yet and has the same base."""
     usual: dict[str, Any] = {
         "mesh": peer.settings.mesh, "schema": peer.replica.schema.fingerprint, "base": peer.bases.own,
-        "incarnation": 1, "seq": 0, "age": 0.0, "addresses": ("there",), "role": "", "codec": peer.settings.codec, "heard": True,
+        "incarnation": 1, "seq": 0, "age": 0.0, "addresses": ("there",), "role": "",
+        "codec": peer.settings.codec, "heard": True,
     }  # fmt: skip
     return msg.encode(msg.Hello(**usual | fields))
 

@@ -72,8 +72,9 @@ def a_run(*faults: ft.AnyFault, seed: int = 0, healed: float = 10.0) -> Run:
     Eight bits and no momentum, so that there is little that a model may be off by.
     """
     usual = (ft.Crash(at=5.0, lasts=10.0, nodes=(3,)), ft.Lie(at=15.0, nodes=(1,), how=("schema",)))
-    scenario = Scenario(nodes=4, task=TaskChoice("quadratic"), gossip=Gossip(interval=0.5, codec="int8", momentum="none"),
-                        time=Phases(30.0, healed), faults=(*usual, *faults))  # fmt: skip
+    gossip = Gossip(interval=0.5, codec="int8", momentum="none")
+    scenario = Scenario(nodes=4, task=TaskChoice("quadratic"), gossip=gossip, time=Phases(30.0, healed),
+                        faults=(*usual, *faults))  # fmt: skip
     return Run(scenario, seed)
 
 
