@@ -1,77 +1,44 @@
-"""Outer momentum: between two publishes a model goes on a little in the direction that the mesh moved.
+"""Quasi-global momentum (Lin et al., 2021): a model goes on a little in the direction that the mesh moved it.
 
-A strategy is a small frozen object with one method; its memory, two vectors, belongs to the replica. It is applied once
-per publish interval, after the merges and before training, and sends nothing.
+m ← μm + (1 − μ)·(x − last x), and x ← x + βm, once per publish interval, after the merges and before training. Local,
+and without a byte: what neighbours sent is in x. The paper's (xᵗ − xᵗ⁺¹)/η is x − last x here, so β is relative to the
+step that the mesh makes anyway.
+
+One vector is all its memory: z = μm − (1 − μ)·(last x), from which m = z + (1 − μ)x. It is worked through in pieces
+that fit a cache.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
-from msgspec import Struct
 
-from gossipfl.errors import LocalError
 from gossipfl.kernels import Floats
 
-
-class Momentum(Protocol):
-    """A strategy."""
-
-    def step(self, m: Floats, moved: Floats) -> Floats:
-        """Update `m` in place, and return what is to be added to x, both of shape (d,).
-
-        Args:
-            m: the momentum, zeros at first.
-            moved: x minus what x was after the last step: training, merges, and all.
-        """
-        ...
-
-
-class QuasiGlobal(Struct, frozen=True):
-    """m ← μm + (1 − μ)·moved, and x += βm: quasi-global momentum (Lin et al., 2021), which is local and costs no bytes.
-
-    `moved` stands for the paper's (xᵗ − xᵗ⁺¹)/η, so that β is relative to the step that the mesh makes anyway.
-    """
-
-    mu: float = 0.9
-    beta: float = 0.5
-
-    def step(self, m: Floats, moved: Floats) -> Floats:
-        """See Momentum."""
-        m *= np.float32(self.mu)
-        m += np.float32(1 - self.mu) * moved
-        return np.float32(self.beta) * m
-
-
-class NoLoCo(Struct, frozen=True):
-    """m ← αm + β·moved, and x ← A + m, where A = x − moved: the outer step of NoLoCo (Kolehmainen et al., 2025).
-
-    With β = γ the paper's two terms are one, the way from the slow weights A to where training and merging led. Keep
-    β / (1 − α) at most 2: beyond it diverges.
-    """
-
-    alpha: float = 0.5
-    beta: float = 0.7
-
-    def step(self, m: Floats, moved: Floats) -> Floats:
-        """See Momentum."""
-        m *= np.float32(self.alpha)
-        m += np.float32(self.beta) * moved
-        return m - moved
-
-
-STRATEGIES: dict[str, Momentum | None] = {"none": None, "quasi-global": QuasiGlobal(), "noloco": NoLoCo()}
+STRATEGIES = ("none", "quasi-global")
 """By the name that a configuration uses."""
+MU = 0.9
+BETA = 0.5
+PIECE = 1 << 16
+"""Coordinates at a time."""
 
 
-def momentum(name: str) -> Momentum | None:
-    """The strategy of that name; None for none.
+class QuasiGlobal:
+    """The momentum of one model, which is `x` now and stood still before; shape (d,)."""
 
-    Raises:
-        LocalError: no such strategy.
-    """
-    try:
-        return STRATEGIES[name]
-    except KeyError:
-        raise LocalError(f"momentum: no strategy {name!r}; one of {', '.join(STRATEGIES)}") from None
+    def __init__(self, x: Floats, mu: float = MU, beta: float = BETA) -> None:
+        self._mu, self._rest, self._beta = np.float32(mu), np.float32(1 - mu), np.float32(beta)
+        self._z = -self._rest * x
+
+    def step(self, x: Floats) -> bool:
+        """Move `x` in place, and return True; or False where it would overflow, and nothing has changed."""
+        pieces = [slice(at, at + PIECE) for at in range(0, x.size, PIECE)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not all(np.isfinite(x[at] + self._beta * (self._z[at] + self._rest * x[at])).all() for at in pieces):
+                return False
+        for at in pieces:
+            here, z = x[at], self._z[at]
+            z += self._rest * here  # is m now
+            here += self._beta * z
+            z *= self._mu
+            z -= self._rest * here
+        return True

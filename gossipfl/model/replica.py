@@ -16,7 +16,7 @@ import numpy as np
 from gossipfl.errors import LocalError
 from gossipfl.kernels import Codes, Floats, Index, Kernel, gather
 from gossipfl.kernels import numpy as reference
-from gossipfl.mixing.momentum import Momentum
+from gossipfl.mixing.momentum import QuasiGlobal
 from gossipfl.model.rebase import rebase
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.model.served import Served
@@ -47,9 +47,7 @@ class Replica:
         """A where it differs from x. Training makes a new x, so that the old one can be the anchor as it is."""
         self._spare: Vector | None = None
         """A vector that is no longer needed, for the next training result: large ones cost more to get than to fill."""
-        self._slow: Vector | None = None
-        """x after the last step of momentum; None where there was none."""
-        self._momentum = self.x[:0]
+        self._momentum: QuasiGlobal | None = None
         self.served = Served(self.x, kernel)
         self.age = 0.0
 
@@ -122,26 +120,21 @@ class Replica:
             self.age += weight * n / self.x.size * (age - self.age)
         return distance, REFUSE_RADII * radius, weight
 
-    def add_momentum(self, momentum: Momentum) -> None:
+    def add_momentum(self) -> None:
         """Go on in the direction of the way since the last call; call it once per publish interval."""
-        if self._slow is None:
-            self._slow, self._momentum = self.x.copy(), np.zeros_like(self.x)
-            return
-        x = self.x + momentum.step(self._momentum, self.x - self._slow)
-        if not np.isfinite(x).all():
-            self._slow = None  # the model stays, and momentum begins anew
-            return
-        np.copyto(self.x, x)
-        np.copyto(self._slow, x)
+        if self._momentum is None:
+            self._momentum = QuasiGlobal(self.x)
+        elif not self._momentum.step(self.x):
+            self._momentum = None  # the model stays, and momentum begins anew
 
     def rebase(self, snapshots: list[Vector], age: float) -> None:
         """Take up the mesh's model from its peers' snapshots; see `gossipfl.model.rebase`."""
         self.x, self._anchor = rebase(snapshots, self.x, self.anchor)
-        self._slow = None
+        self._momentum = None
         self.served.restart(self.x)
         self.age = age
 
     def restart(self, x: Vector) -> None:
         """Begin again at the shared vector `x`, untrained."""
-        self.x, self._anchor, self._slow, self.age = x.copy(), None, None, 0.0
+        self.x, self._anchor, self._momentum, self.age = x.copy(), None, None, 0.0
         self.served.restart(self.x)

@@ -18,7 +18,6 @@ import numpy as np
 from gossipfl.errors import LocalError, RemoteError
 from gossipfl.kernels import Kernel
 from gossipfl.kernels import numpy as reference
-from gossipfl.mixing.momentum import momentum
 from gossipfl.mixing.rate_correction import factor
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.protocol import events as ev
@@ -80,7 +79,6 @@ class Peer(State):
         self._joiner = Joiner(self, self._exchange, self._begin)
         self._links = Links(self, self._joiner.news)
         self._publishing = Publishing(self)
-        self._momentum = momentum(settings.momentum)
         self._training: int | None = None
         self._trainings = 0
         for peer, where in (bootstrap or {}).items():
@@ -177,8 +175,8 @@ class Peer(State):
         self._links.keep(now)
         self._exchange.agree(now)
         self.replica.served.add(self.replica.x)
-        if self._momentum is not None:
-            self.replica.add_momentum(self._momentum)
+        if self.settings.momentum != "none":
+            self.replica.add_momentum()
         self._train()
         self.emit(ev.SetTimer(PUBLISH, self.settings.interval * self.rng.uniform(0.9, 1.1)))
 

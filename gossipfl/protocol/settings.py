@@ -65,7 +65,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "hinge"
     momentum: Annotated[
         str,
-        Meta(description="Going on in the direction of the mesh: none, quasi-global, or noloco. Costs no bytes."),
+        Meta(description="Going on in the direction of the mesh: none, or quasi-global. Costs no bytes."),
     ] = "quasi-global"
     rate_correction: Annotated[
         bool,

@@ -25,7 +25,7 @@ VARIANTS: tuple[tuple[str, ...], ...] = (
     ("codec=int8+round-robin:3", *PATIENT),
     ("codec=int4+random:0.5", "steps=2"),
     ("codec=float16+fragments:2", "rate_correction=true", "momentum=none", "steps=2"),
-    ("codec=int8", "momentum=noloco"),
+    ("codec=int8", "momentum=none"),
     ("codec=bfloat16+layers", "budget=1 MB/minute"),
 )
 """How nodes gossip, one after another from seed to seed."""

@@ -77,7 +77,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="gossip",
-        help="a key of [gossip] for all daemons, as codec=int8 or momentum=noloco; any number of times",
+        help="a key of [gossip] for all daemons, as codec=int8 or momentum=none; any number of times",
     )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=60, metavar="S", help="how long to run (default: 60)")
     parser.add_argument("--until", type=float, metavar="ACC", help="end as soon as the nodes' mean accuracy is ACC")

@@ -209,7 +209,7 @@ GIVEN = {
     "gossip.codec": "int8+top-k:0.25",
     "gossip.budget": "50 MB/day",
     "gossip.staleness": "poly",
-    "gossip.momentum": "noloco",
+    "gossip.momentum": "none",
     "gossip.rate_correction": "true",
     "log.level": "debug",
 }
