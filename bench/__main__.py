@@ -9,6 +9,7 @@ BENCHMARKS = {
     "startup": "how fast the command line answers, and what an idle daemon weighs",
     "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
     "isolation": "training in a process or in a thread: delay of the event loop",
+    "large": "a model of 100 MB between two daemons: delay of the event loop, memory",
     "consensus": "messages until 25 nodes agree, for every topology, with nodes absent",
     "codec": "codecs beside memcpy, up to 10⁸ parameters",
     "learning": "what a topology does to learning, in the simulator",

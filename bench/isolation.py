@@ -43,31 +43,36 @@ def main() -> None:
         path.write_text(TASK)
         for task, size in (("big", "5 M parameters"), ("tiny", "2,410 parameters")):
             for kind, run in (("nothing", _nothing), ("a thread", _thread), ("a process", _process)):
-                exchanges, delays = trio.run(run, f"{path}:{task}")
-                p50, p99 = np.percentile(delays, (50, 99)) * 1000
+                exchanges, late = trio.run(run, f"{path}:{task}")
                 print(
-                    f"{size:17} training in {kind:9}  delay of the event loop: p50 {p50:5.2f} ms  p99 {p99:5.2f} ms"
-                    f"  worst {max(delays) * 1000:6.2f} ms;  {exchanges * STEPS / SECONDS:.0f} steps/s"
+                    f"{size:17} training in {kind:9}  delay of the event loop: {percentiles(late)};"
+                    f"  {exchanges * STEPS / SECONDS:.0f} steps/s"
                 )
+
+
+def percentiles(delays: list[float]) -> str:
+    """Median, 99 %, and worst."""
+    p50, p99 = np.percentile(delays, (50, 99)) * 1000
+    return f"p50 {p50:5.2f} ms  p99 {p99:5.2f} ms  worst {max(delays) * 1000:6.2f} ms"
+
+
+async def watch(delays: list[float]) -> None:
+    """Note how late this task is woken, in seconds, for ever."""
+    while True:
+        due = trio.current_time() + TICK
+        await trio.sleep_until(due)
+        delays.append(trio.current_time() - due)
 
 
 async def _delays(train: Callable[[], Awaitable[None]]) -> tuple[int, list[float]]:
     delays: list[float] = []
     exchanges = 0
-
-    async def keep_training() -> None:
-        nonlocal exchanges
-        while True:
-            await train()
-            exchanges += 1
-
     with trio.move_on_after(SECONDS):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_training)
+            nursery.start_soon(watch, delays)
             while True:
-                due = trio.current_time() + TICK
-                await trio.sleep_until(due)
-                delays.append(trio.current_time() - due)
+                await train()
+                exchanges += 1
     return exchanges, delays
 
 

@@ -299,8 +299,12 @@ def test_an_update_whose_sending_began_is_not_replaced() -> None:
 
 
 def test_a_slow_uplink_is_fair_to_all_neighbours() -> None:
-    """Updates come faster than they can leave: a newer one keeps the turn of the one that it replaces."""
-    world = World(blobs(4), structs.replace(QUICK, topology="complete"), link=Link(law="fixed", bandwidth=300.0))
+    """Updates come faster than they can leave: a newer one keeps the turn of the one that it replaces.
+
+    With eight bits there is nothing else to send: no new bases.
+    """
+    settings = structs.replace(QUICK, topology="complete", codec="int8")
+    world = World(blobs(4), settings, link=Link(law="fixed", bandwidth=300.0))
     left = Counter[tuple[str, str]]()
 
     def count(sender: str, receiver: str, body: bytes) -> None:

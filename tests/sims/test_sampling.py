@@ -17,8 +17,8 @@ SETTLED = 20.0
 
 
 def mesh(nodes: int, seed: int) -> World:
-    """Two recipients per publish, an interval of a second, and training that takes no time to speak of."""
-    settings = Settings(topology="k-out:k=2", interval=1.0, steps=1)
+    """Two recipients per publish, an interval of a second, training that takes no time to speak of, no new bases."""
+    settings = Settings(topology="k-out:k=2", interval=1.0, steps=1, codec="int8", momentum="none")
     world = World(blobs(nodes), settings, seed=seed, seconds_per_step=0.0005)
     boot(world)
     world.run(SETTLED)
