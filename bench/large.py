@@ -2,7 +2,7 @@
 
 25 million parameters, of which training changes each a little. The daemons are real processes with real training
 processes on loopback, in the default settings and in float32; delays are how late a task is woken that sleeps 5 ms at a
-time beside the daemon. Memory is VmHWM of the daemon's own process, less that of one with a tiny model, in vectors of
+time beside the daemon. Memory is the most that the daemon's own process had resident, less that of one with a tiny model, in vectors of
 100 MB: x itself is the first.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -86,7 +87,7 @@ def exchange(size: int, codec: str) -> list[dict[str, Any]]:
                 identity.create(home.key)
                 keys = {"network.listen": "/ip4/127.0.0.1/tcp/0", "task.name": f"{task}:walk", "gossip.codec": codec}
                 if homes:
-                    keys["network.bootstrap"] = look(homes[0], lambda status: bool(status))["addresses"][0]
+                    keys["network.bootstrap"] = look(homes[0], bool)["addresses"][0]
                 write_durably(home.config, template(keys).encode())
                 homes.append(home)
                 command = [sys.executable, "-m", "bench.large", str(home.path)]
@@ -122,8 +123,7 @@ async def beside(home: Home) -> None:
         nursery.start_soon(watch, delays)
         await daemon.run(home, load(home.config, os.environ, {}))
         nursery.cancel_scope.cancel()
-    high = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
-    print(json.dumps({"delays": delays, "high": int(high.split()[1]) << 10}))
+    print(json.dumps({"delays": delays, "high": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10}))
 
 
 if __name__ == "__main__":

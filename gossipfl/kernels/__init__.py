@@ -63,8 +63,8 @@ class Kernel(Protocol):
     def follow(self, average: Floats, x: Floats, weight: float) -> None:
         """average += weight · (x - average), in place."""
 
-    def add(self, x: Floats, delta: Floats, total: Floats) -> bool:
-        """Write x + delta into `total`. Returns whether all of it is finite."""
+    def add(self, x: Floats, delta: Floats) -> bool:
+        """x += delta, in place, and return True; or False if not all of the sum is finite, and nothing has changed."""
 
 
 def gather(vector: Floats, index: Index) -> Floats:

@@ -94,10 +94,13 @@ def follow(average: Floats, x: Floats, weight: float) -> None:
 
 
 @njit(cache=True)
-def add(x: Floats, delta: Floats, total: Floats) -> bool:
+def add(x: Floats, delta: Floats) -> bool:
     """See Kernel."""
     bad = 0
     for i in range(x.size):
-        total[i] = x[i] + delta[i]
-        bad += not abs(total[i]) <= _LARGEST
-    return bad == 0
+        bad += not abs(x[i] + delta[i]) <= _LARGEST
+    if bad:
+        return False
+    for i in range(x.size):
+        x[i] += delta[i]
+    return True

@@ -94,6 +94,15 @@ def norm(v: Floats) -> float:
     return lanes.norm()
 
 
+def distance(v: Floats, w: Floats) -> float:
+    """The norm of `v` - `w`, without a vector for it."""
+    lanes = _Lanes()
+    with np.errstate(over="ignore", invalid="ignore"):
+        for here, _ in _pieces(v.size):
+            lanes.add(v[here] - w[here])
+    return lanes.norm()
+
+
 def encode(x: Floats, base: Floats, dither: Floats, levels: int, scales: Floats, codes: Codes) -> None:
     """See Kernel."""
     blocks = np.zeros((scales.size, BLOCK), dtype=np.float32)
@@ -109,13 +118,16 @@ def encode(x: Floats, base: Floats, dither: Floats, levels: int, scales: Floats,
 
 def follow(average: Floats, x: Floats, weight: float) -> None:
     """See Kernel."""
-    difference = x - average
-    difference *= np.float32(weight)
-    average += difference
+    for here, _ in _pieces(x.size):
+        difference = x[here] - average[here]
+        difference *= np.float32(weight)
+        average[here] += difference
 
 
-def add(x: Floats, delta: Floats, total: Floats) -> bool:
+def add(x: Floats, delta: Floats) -> bool:
     """See Kernel."""
     with np.errstate(over="ignore", invalid="ignore"):
-        np.add(x, delta, out=total)
-    return bool(np.isfinite(total).all())
+        if not all(np.isfinite(x[here] + delta[here]).all() for here, _ in _pieces(x.size)):
+            return False
+    x += delta
+    return True

@@ -43,18 +43,16 @@ class Replica:
             raise LocalError("model vector: the initial vector is not finite")
         self._kernel = kernel
         self._floor = FLOOR_RMS * math.sqrt(self.x.size)
-        self._anchor: Vector | None = None
-        """A where it differs from x. Training makes a new x, so that the old one can be the anchor as it is."""
-        self._spare: Vector | None = None
-        """A vector that is no longer needed, for the next training result: large ones cost more to get than to fill."""
+        self._progress: Vector | None = None
+        """What training has added since the last merge, x - A; None where it has not."""
         self._momentum: QuasiGlobal | None = None
         self.served = Served(self.x, kernel)
         self.age = 0.0
 
     @property
     def anchor(self) -> Vector:
-        """A: read-only."""
-        return self.x if self._anchor is None else self._anchor
+        """A."""
+        return self.x if self._progress is None else self.x - self._progress
 
     def full(self) -> Vector:
         """What training starts from: a new full vector, shape (schema.size,)."""
@@ -65,23 +63,17 @@ class Replica:
         return self.schema.join(self.served.x, self._personal)
 
     def add_training(self, delta: Vector, steps: int) -> None:
-        """Add what `steps` local steps changed, a full vector; merges that happened meanwhile stay.
+        """Add what `steps` local steps changed, a full vector, which is kept; merges that happened meanwhile stay.
 
         Raises:
             LocalError: wrong shape, not finite, or it would make the model overflow. Nothing is changed then.
         """
         shared, personal = self.schema.parts(delta)
-        x, self._spare = self._spare if self._spare is not None else np.empty_like(self.x), None
-        mine = np.empty_like(self._personal) if personal.size else self._personal  # most models have nothing personal
-        if not (
-            self._kernel.add(self.x, shared, x) and (not mine.size or self._kernel.add(self._personal, personal, mine))
-        ):
+        mine = self._personal.copy() if personal.size else self._personal  # most models have nothing personal
+        if not ((not mine.size or self._kernel.add(mine, personal)) and self._kernel.add(self.x, shared)):
             raise LocalError("training diverged: its result is not finite; a smaller learning rate may help")
-        if self._anchor is None:
-            self._anchor = self.x
-        else:
-            self._spare = self.x
-        self.x, self._personal = x, mine
+        self._personal = mine
+        self._progress = shared if self._progress is None else self._progress + shared
         self.age = min(self.age + steps, MAX_AGE)
 
     def radius(self) -> float:
@@ -94,8 +86,7 @@ class Replica:
 
     def distance(self, other: Vector) -> float:
         """The Euclidean distance to `other`, which is not finite when a coordinate isn't."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return reference.norm(other - self.x)
+        return reference.distance(other, self.x)
 
     def merge(
         self, index: Index, base: Vector, scales: Floats, codes: Codes | Floats, weight: float, age: float
@@ -115,8 +106,7 @@ class Replica:
         if weight > 0:
             if not np.may_share_memory(x, self.x):
                 self.x[index] = x
-            if self._anchor is not None:
-                self._anchor, self._spare = None, self._anchor
+            self._progress = None
             self.age += weight * n / self.x.size * (age - self.age)
         return distance, REFUSE_RADII * radius, weight
 
@@ -129,12 +119,13 @@ class Replica:
 
     def rebase(self, snapshots: list[Vector], age: float) -> None:
         """Take up the mesh's model from its peers' snapshots; see `gossipfl.model.rebase`."""
-        self.x, self._anchor = rebase(snapshots, self.x, self.anchor)
+        self.x, anchor = rebase(snapshots, self.x, self.anchor)
+        self._progress = self.x - anchor
         self._momentum = None
         self.served.restart(self.x)
         self.age = age
 
     def restart(self, x: Vector) -> None:
         """Begin again at the shared vector `x`, untrained."""
-        self.x, self._anchor, self._momentum, self.age = x.copy(), None, None, 0.0
+        self.x, self._progress, self._momentum, self.age = x.copy(), None, None, 0.0
         self.served.restart(self.x)

@@ -86,6 +86,7 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
                 )  # fmt: skip
                 peer = origin.peer()
                 recorder = stack.enter_context(Recorder(record, origin)) if record is not None else None
+                del origin, initial  # as large as the model
                 driver = Driver(peer, network, training, telemetry, recorder)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
 
