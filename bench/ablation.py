@@ -41,7 +41,6 @@ ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("calibration off", ("task=uncalibrated",)),
     ("cooling off", ("task=hot",)),
     ("momentum off", ("momentum=none",)),
-    ("noloco momentum instead", ("momentum=noloco",)),
     ("staleness off", ("staleness=const",)),
 )
 

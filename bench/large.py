@@ -2,8 +2,8 @@
 
 25 million parameters, of which training changes each a little. The daemons are real processes with real training
 processes on loopback, in the default settings and in float32; delays are how late a task is woken that sleeps 5 ms at a
-time beside the daemon. Memory is the most that the daemon's own process had resident, less that of one with a tiny model, in vectors of
-100 MB: x itself is the first.
+time beside the daemon. Memory is the most that the daemon's own process had resident, less that of one with a tiny
+model, in vectors of 100 MB, and less x itself.
 """
 
 from __future__ import annotations

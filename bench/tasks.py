@@ -14,8 +14,9 @@ from gossipfl.tasks.task import Node
 MNIST = Path(os.environ.get("MNIST", "../shared/data/mnist/mnist.npz"))
 """`x_train` uint8 (60000, 28, 28), `y_train`, `x_test`, `y_test`."""
 MNIST10 = Path(os.environ.get("MNIST10", "../shared/bench/mnist10.npz"))
-HORIZON = 29_000
+HORIZON = 14_000
 """Steps: the age of the model when 10 MB a node are spent by int4+fragments:5; $HORIZON is another one."""
+STEPS_OF_SHARDS = 10
 
 
 def shards(node: Node) -> MLP:
@@ -55,6 +56,6 @@ def _shards(node: Node, calibration: float, horizon: float) -> MLP:
         x, x_test = file["x_train"][rows].reshape(len(rows), -1), file["x_test"].reshape(10_000, -1)
         y_test = file["y_test"].astype(np.int64)
     return MLP(
-        x, labels[rows], x_test, y_test, classes=10, hidden=(64,), lr=0.3, steps=20,
+        x, labels[rows], x_test, y_test, classes=10, hidden=(64,), lr=0.3, steps=STEPS_OF_SHARDS,
         calibration=calibration, horizon=horizon, seed=node.seed,
     )  # fmt: skip
