@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from gossipfl.tasks.mlp import MLP
+from gossipfl.tasks.mlp import MLP, RARE
 from gossipfl.tasks.npz import STEPS
-from gossipfl.tasks.task import Node
+from gossipfl.tasks.task import Node, Task
 
 MNIST = Path(os.environ.get("MNIST", "../shared/data/mnist/mnist.npz"))
 """`x_train` uint8 (60000, 28, 28), `y_train`, `x_test`, `y_test`."""
@@ -40,6 +41,27 @@ def dirichlet_uncalibrated(node: Node) -> MLP:
         x, x_test = file[f"x{node.index}"], file["x_test"]
         y, y_test = (file[name].astype(np.int64) for name in (f"y{node.index}", "y_test"))
     return MLP(x, y, x_test, y_test, classes=10, hidden=(64,), steps=STEPS, seed=node.seed)
+
+
+def dirichlet_torch(node: Node) -> Task:
+    """The built-in task `npz` in torch: the same model, loss, rows and learning rate."""
+    import torch
+    from torch import nn
+    from torch.utils.data import Dataset, TensorDataset
+
+    from gossipfl.tasks.torch_module import Example, TorchTask
+
+    with np.load(node.data or MNIST10, allow_pickle=False) as file:
+        names = (f"x{node.index}", f"y{node.index}", "x_test", "y_test")
+        x, y, x_test, y_test = (torch.from_numpy(file[name]) for name in names)
+    mine, held_out = (cast(Dataset[Example], TensorDataset(x / 255, y.long())) for x, y in ((x, y), (x_test, y_test)))
+    log_prior = torch.log(torch.bincount(y.long(), minlength=10) / len(y) + RARE)
+    torch.manual_seed(node.seed)
+    model = nn.Sequential(nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
+    return TorchTask(
+        model, lambda logits, labels: nn.functional.cross_entropy(logits + log_prior, labels), mine, test=held_out,
+        lr=0.1, batch=32, steps=STEPS,
+    )  # fmt: skip
 
 
 def horizon() -> float:

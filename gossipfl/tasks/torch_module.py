@@ -75,7 +75,9 @@ class TorchTask:
         )
         self._initial = np.concatenate([t.detach().cpu().numpy().ravel() for t in self._tensors.values()])
         self._bound: Vector | None = None
-        self._optimizer = (optimizer or (lambda parameters: torch.optim.SGD(parameters, lr=lr)))(module.parameters())
+        self._parameters = list(module.parameters())
+        self._optimizer = optimizer(self._parameters) if optimizer is not None else None
+        self._lr = lr
 
     def initial(self) -> Vector:
         """The module's values when the task was made, shape (schema.size,)."""
@@ -89,12 +91,22 @@ class TorchTask:
         for _ in range(steps):
             rows = rng.integers(len(self._dataset), size=self._batch)  # type: ignore[arg-type]
             inputs, targets = self._examples(self._dataset, rows)
-            self._optimizer.zero_grad()
+            self._module.zero_grad()
             loss = self._loss(self._module(inputs), targets)
             loss.backward()  # type: ignore[no-untyped-call]
-            self._optimizer.step()
+            self._step()
             total += float(loss.detach())
         return Progress(steps, steps * self._batch, total / steps)
+
+    def _step(self) -> None:
+        if self._optimizer is not None:
+            self._optimizer.step()
+            return
+        # Not torch.optim.SGD: with its first use torch loads its compiler, seconds and 80 MB for one subtraction.
+        with torch.no_grad():
+            for parameter in self._parameters:
+                if parameter.grad is not None:
+                    parameter.sub_(parameter.grad, alpha=self._lr)
 
     @torch.no_grad()
     def evaluate(self, vector: Vector) -> dict[str, float]:
