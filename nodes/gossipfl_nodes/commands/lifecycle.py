@@ -65,7 +65,9 @@ def run(arguments: list[str]) -> int:
     gc.disable()
     import trio
 
-    from gossipfl_nodes.daemon import daemon, logs
+    from gossipfl_nodes.network import lean  # noqa: F401 - before all that imports what it leaves out
+
+    from gossipfl_nodes.daemon import daemon, logs  # isort: skip
 
     gc.freeze()
     gc.enable()

@@ -1,8 +1,8 @@
-"""py-libp2p without what this daemon never uses: half the time to import it, and a third less memory.
+"""py-libp2p and structlog without what this daemon never uses: half the time to import them, a third less memory.
 
 libp2p imports every transport and helper that it has. While this module imports it, the packages below are replaced by
 empty ones, whose names stand for a class that can be inherited from, but not made. Afterwards they are as always for
-whoever else imports them. Import it before anything of libp2p, or it does nothing.
+whoever else imports them. Import it before anything of libp2p and before structlog, or it does nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 UNUSED = (
-    "aioquic", "httpx", "miniupnpc", "prometheus_client", "requests",
+    "aioquic", "httpx", "miniupnpc", "prometheus_client", "requests", "zeroconf",
     "libp2p.relay", "libp2p.security.tls",
     "libp2p.transport.quic", "libp2p.transport.webrtc", "libp2p.transport.websocket",
 )  # fmt: skip
-"""QUIC, HTTP, UPnP, relays, TLS: links here are TCP with Noise."""
+"""QUIC, HTTP, UPnP, mDNS, relays, TLS: links here are TCP with Noise."""
+OPTIONAL = ("rich",)
+"""structlog draws tracebacks with it if it is there."""
 
 
 class Absent:
@@ -40,6 +42,8 @@ class _Empty(ModuleType):
 
 class _Finder(MetaPathFinder, Loader):
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:  # noqa: ARG002
+        if name in OPTIONAL:
+            raise ModuleNotFoundError(name)
         return ModuleSpec(name, self, is_package=True) if _unused(name) else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -72,3 +76,4 @@ with left_out():
     import libp2p.security.noise.transport
     import libp2p.stream_muxer.yamux.yamux
     import libp2p.utils.address_validation  # noqa: F401
+    import structlog  # noqa: F401
