@@ -66,7 +66,7 @@ def resident() -> int:
 
 def speed(nodes: int, size: int) -> dict[str, float]:
     """Deliveries per CPU second once everybody is linked, and bytes per peer beside its vectors."""
-    settings, compiled = Settings(topology="k-out:k=2", interval=1.0), kernel("numba")
+    settings, compiled = Settings(topology="k-out:k=2", interval=1.0, codec="int8", momentum="none"), kernel("numba")
     small = World([Idle(index, size) for index in range(4)], settings, kernel=compiled)
     for name in list(small.machines):
         small.start(name)
