@@ -31,11 +31,11 @@ MILD = (("calm", ("nodes=10", "topology=ring")), (str(Path(__file__).with_name("
 """Scenarios and changes of them: without faults, and with."""
 ROWS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("the default", ()),
-    ("quantiser off (float32)", ("codec=float32+fragments:5",)),
-    ("int8 instead of int4", ("codec=int8+fragments:5",)),
-    ("int2 instead of int4", ("codec=int2+fragments:5",)),
+    ("quantiser off (float32)", ("codec=float32+round-robin:5",)),
+    ("int8 instead of int4", ("codec=int8+round-robin:5",)),
+    ("int2 instead of int4", ("codec=int2+round-robin:5",)),
     ("selection off (all)", ("codec=int4",)),
-    ("round-robin instead", ("codec=int4+round-robin:5",)),
+    ("fragments instead", ("codec=int4+fragments:5",)),
     ("random instead", ("codec=int4+random:0.2",)),
     ("top-k instead", ("codec=int4+top-k:0.1",)),
     ("calibration off", ("task=uncalibrated",)),

@@ -34,7 +34,7 @@ MERGES = 20
 """Of each daemon, until it is looked at."""
 PATIENCE = 240
 """Seconds."""
-CODECS = ("int4+fragments:5", "float32")
+CODECS = ("int4+round-robin:5", "float32")
 TASK = """
 import numpy as np
 from gossipfl.model.schema import Schema, Tensor

@@ -16,7 +16,7 @@ MNIST = Path(os.environ.get("MNIST", "../shared/data/mnist/mnist.npz"))
 """`x_train` uint8 (60000, 28, 28), `y_train`, `x_test`, `y_test`."""
 MNIST10 = Path(os.environ.get("MNIST10", "../shared/bench/mnist10.npz"))
 HORIZON = 14_000
-"""Steps: the age of the model when 10 MB a node are spent by int4+fragments:5; $HORIZON is another one."""
+"""Steps: the age of the model when 10 MB a node are spent by the default codec; $HORIZON is another one."""
 STEPS_OF_SHARDS = 10
 
 

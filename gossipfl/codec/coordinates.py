@@ -16,6 +16,8 @@ from gossipfl.codec.packing import pack, unpack
 from gossipfl.errors import RemoteError
 from gossipfl.kernels import Index, Indices
 
+LEAST = 2048
+"""Coordinates of a fragment: smaller ones would save less than the headers of a packet cost."""
 MAX_SIZE = 2**40
 """Coordinates: more than any model has; keeps numbers from the network within what numpy can count."""
 Position: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_SIZE)]
@@ -40,6 +42,12 @@ class Strided(Struct, frozen=True, array_like=True, gc=False, tag=2, forbid_unkn
     def index(self, size: int) -> Index:
         """Of a vector of shape (size,)."""
         return slice(min(self.start, size), min(self.stop, size), self.step)
+
+
+def fragment(number: int, parts: int, size: int) -> All | Strided:
+    """One of `parts` fragments of a vector of shape (size,), each spread over all of it; fewer if it is small."""
+    parts = min(parts, size // LEAST)
+    return Strided(number % parts, size, parts) if parts > 1 else All()
 
 
 class Bitmap(Struct, frozen=True, array_like=True, gc=False, tag=3, forbid_unknown_fields=True):

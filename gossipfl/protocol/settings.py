@@ -50,9 +50,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             description="How many bits a coordinate is sent with (int8, int4, int2, sign, float16, …), and after a plus"
-            " which are sent (all, fragments:5, top-k:0.2, …). A link uses the cheaper codec of its two ends."
+            " which are sent (all, round-robin:5, top-k:0.2, …). A link uses the cheaper codec of its two ends."
         ),
-    ] = "int4+fragments:5"
+    ] = "int4+round-robin:5"
     budget: Annotated[
         str,
         Meta(

@@ -10,12 +10,9 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from gossipfl.codec.coordinates import All, Coordinates, Strided
+from gossipfl.codec.coordinates import Coordinates, fragment
 from gossipfl.kernels import Floats
 from gossipfl.model.schema import Schema
-
-LEAST = 2048
-"""Coordinates of a fragment: smaller ones would save less than the headers of a packet cost."""
 
 
 class Fragments(Struct, frozen=True):
@@ -32,5 +29,4 @@ class Fragments(Struct, frozen=True):
 
     def choose(self, schema: Schema, change: Floats | None, slot: int, rng: random.Random) -> Coordinates:  # noqa: ARG002
         """A fragment."""
-        parts = max(1, min(self.parts, schema.shared_size // LEAST))
-        return Strided(rng.randrange(parts), schema.shared_size, parts) if parts > 1 else All()
+        return fragment(rng.getrandbits(32), self.parts, schema.shared_size)

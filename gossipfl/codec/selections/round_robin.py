@@ -1,8 +1,7 @@
 """round robin: in one time slot every node sends the same fragment, and in the next one the next.
 
 Nodes then mix the same coordinates at the same time, as if they sent a small model whole, which keeps models with
-skewed data together where other sparse selections let them drift apart. Slots need only be shared loosely. Fragment i
-of n is every n-th coordinate from the i-th on, so each spreads over all layers.
+skewed data together where other sparse selections let them drift apart. Slots need only be shared loosely.
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from gossipfl.codec.coordinates import Coordinates, Strided
+from gossipfl.codec.coordinates import Coordinates, fragment
 from gossipfl.kernels import Floats
 from gossipfl.model.schema import Schema
 
 
 class RoundRobin(Struct, frozen=True):
-    """One of `parts` fragments per slot."""
+    """One of `parts` fragments per slot; of fewer where the model is small."""
 
     parts: int
     by_change: ClassVar[bool] = False
@@ -31,4 +30,4 @@ class RoundRobin(Struct, frozen=True):
 
     def choose(self, schema: Schema, change: Floats | None, slot: int, rng: random.Random) -> Coordinates:  # noqa: ARG002
         """The fragment of this slot."""
-        return Strided(slot % self.parts, schema.shared_size, self.parts)
+        return fragment(slot, self.parts, schema.shared_size)
