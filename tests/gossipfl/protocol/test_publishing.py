@@ -54,7 +54,7 @@ def heard(peer: Peer, message: msg.Update) -> tuple[npt.NDArray[np.intp], Vector
         ("int4+top-k:0.1", "int8", "int4+top-k:0.1"),
         ("float32", "int8", "int8"),
         ("int8", "from the future", "int8"),
-        ("int4+random:0.2", "int4+random:0.1", "int4+random:0.1"),
+        ("int4+top-k:0.2", "int4+top-k:0.1", "int4+top-k:0.1"),
     ],
 )
 def test_a_link_has_the_cheaper_codec_of_its_ends(own: str, theirs: str, link: str) -> None:
