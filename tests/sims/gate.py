@@ -22,7 +22,7 @@ PATIENT = ("steps=1", "time.healed=120")
 VARIANTS: tuple[tuple[str, ...], ...] = (
     (),
     ("codec=int4+top-k:0.3", "momentum=none", *PATIENT),
-    ("codec=int3+random:0.3", *PATIENT),
+    ("codec=int8+top-k:0.5", "momentum=none", *PATIENT),
     ("codec=int4+random:0.5", "steps=2"),
     ("codec=float16+fragments:2", "rate_correction=true", "momentum=none", "steps=2"),
     ("codec=int8", "momentum=none"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
@@ -73,10 +74,18 @@ def lost_rebase(patch: pytest.MonkeyPatch) -> None:
 def training_overwrites_merges(patch: pytest.MonkeyPatch) -> None:
     """The result of training replaces the model, instead of being added to it."""
 
+    started: WeakKeyDictionary[Replica, Vector] = WeakKeyDictionary()
+    honest = Replica.full
+
+    def full(self: Replica) -> Vector:
+        started[self] = self.x.copy()
+        return honest(self)
+
     def add_training(self: Replica, delta: Vector, steps: int) -> None:
-        self.x = self.anchor + delta
+        self.x = started[self] + delta
         self.age += steps
 
+    patch.setattr(Replica, "full", full)
     patch.setattr(Replica, "add_training", add_training)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -68,7 +69,8 @@ class Life:
     def __init__(self, life: int) -> None:
         self.life = life
         self.merged: dict[str, tuple[int, int]] = {}
-        self.snapshots: dict[str, Vector] = {}
+        self.snapshots: dict[str, list[Vector]] = {}
+        """All that each peer said: one may still wait for its base while an earlier one is taken."""
         self.training: int | None = None
         self.seq = 0
 
@@ -280,11 +282,12 @@ class Safety:
 
     def _joined(self, peer: Peer, sources: tuple[str, ...], before: Before, life: Life) -> tuple[str, str] | None:
         life.training = None
-        known = [life.snapshots[source] for source in sources if source in life.snapshots]
+        said = [life.snapshots.get(source, []) for source in sources]
         life.snapshots.clear()
-        if not sources or len(known) < len(sources):
+        if not sources or not all(said):
             return None
         replica = peer.replica
+        known = list(chain.from_iterable(said))
         low, high = np.minimum.reduce(known), np.maximum.reduce(known)
         slack = ROUNDING * (1 + float(np.abs(replica.anchor).max()))
         if (replica.anchor < low - slack).any() or (replica.anchor > high + slack).any():
@@ -320,8 +323,9 @@ class Safety:
                 index, difference, _ = told(snapshot.payload, base.size)
             except RemoteError:
                 return
-            life.snapshots[sender] = base.copy()
-            life.snapshots[sender][index] += difference
+            vector = base.copy()
+            vector[index] += difference
+            life.snapshots.setdefault(sender, []).append(vector)
 
 
 def told(delta: Delta, size: int) -> tuple[Index, Vector, float]:
