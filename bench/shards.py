@@ -27,8 +27,8 @@ TASKS = str(Path(__file__).with_name("tasks.py"))
 GOSSIP = ("topology=k-out:k=2",)
 ENDLESS = 1e5
 """Virtual seconds: bytes end a run."""
-PRESENT = 0.7
-"""Share of time that a node is there in `churn`."""
+PUBLISHED = 0.7
+"""Exchanges for as many bytes, in `churn`."""
 RUNS = (
     ("16 simulated", 16, "calm", MEGABYTES),
     ("64 simulated", 64, "calm", MEGABYTES),
@@ -54,8 +54,8 @@ def main() -> None:
 
 
 def learn(nodes: int, scenario: str, megabytes: float, seed: int) -> list[Look]:
-    """Cool down as the bytes are spent; in `churn` the mesh's clock goes on while nodes are away."""
-    share = megabytes / MEGABYTES / (PRESENT if scenario == "churn" else 1.0)
+    """Cool down as the bytes are spent; in `churn` part of them goes into joining again."""
+    share = megabytes / MEGABYTES * (PUBLISHED if scenario == "churn" else 1.0)
     os.environ["HORIZON"] = str(HORIZON * share)
     return simulate(scenario, changes(nodes), seed, every=40, megabytes=megabytes)
 

@@ -11,7 +11,7 @@ from gossipfl_sims.scenario.files import load
 
 
 class Look(NamedTuple):
-    """At the whole mesh: virtual seconds, MB of frames sent per node, and the accuracy of the served models."""
+    """At all that have joined: virtual seconds, MB of frames sent per node, and the accuracy of the served models."""
 
     time: float
     megabytes: float
@@ -39,7 +39,7 @@ def simulate(
     with seldom_collected():
         while world.now < made.time.faulty:
             world.run(world.now + every)
-            reached = [machine.accuracy() for machine in world if machine.up]
+            reached = [machine.accuracy() for machine in world if machine.peer and machine.peer.joining is None]
             sent = statistics.fmean(machine.bytes_sent for machine in world) / 1e6
             looks.append(Look(world.now, sent, statistics.fmean(reached), min(reached)))
             if sent >= megabytes or looks[-1].mean >= accuracy:
