@@ -70,7 +70,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     rate_correction: Annotated[
         bool,
         Meta(
-            description="Give slow devices as much say as fast ones: true or false. Noisier where speeds differ much."
+            description="Give slow devices as much say as fast ones: true or false. Bad for them where speeds differ much."
         ),
     ] = False
 
