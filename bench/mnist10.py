@@ -38,8 +38,8 @@ def main() -> None:
         print("not root, or no unshare and ip: bytes include whatever else uses loopback")
     rows = [
         _rows("gossipfl, ring", "0.90", "npz", own_namespace),
-        _rows("gossipfl with torch", "0.90", f"{TASKS}:dirichlet_torch", own_namespace),
-        *(_rows(f"gossipfl to {target}", target, "npz", own_namespace) for target in ("0.93", "0.95")),
+        _rows("the same in torch", "0.90", f"{TASKS}:dirichlet_torch", own_namespace),
+        *(_rows(f"the same to {target}", target, "npz", own_namespace) for target in ("0.93", "0.95")),
     ]
     print("\nsystem                     MB sent/node  s (ready at)  PSS of all  survives kill -9")
     print("\n".join(rows))

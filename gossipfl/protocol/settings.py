@@ -69,9 +69,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "quasi-global"
     rate_correction: Annotated[
         bool,
-        Meta(
-            description="Give slow devices as much say as fast ones: true or false. Bad for them where speeds differ much."
-        ),
+        Meta(description="Give slow devices as much say as fast ones: true or false. Bad where speeds differ much."),
     ] = False
 
     def __post_init__(self) -> None:
