@@ -40,6 +40,8 @@ def simulate(
         while world.now < made.time.faulty:
             world.run(world.now + every)
             reached = [machine.accuracy() for machine in world if machine.peer and machine.peer.joining is None]
+            if not reached:
+                continue
             sent = statistics.fmean(machine.bytes_sent for machine in world) / 1e6
             looks.append(Look(world.now, sent, statistics.fmean(reached), min(reached)))
             if sent >= megabytes or looks[-1].mean >= accuracy:

@@ -27,7 +27,7 @@ def merge(
         return math.nan, math.nan, 0.0
     between, own = _Lanes(), _Lanes()
     difference = np.empty(0, np.float32)
-    for here, of_them in _pieces(x.size):
+    for here, of_them in pieces(x.size):
         difference = _difference(x[here], base[here], scales[of_them], codes[here])
         between.add(difference)
         own.add(x[here])
@@ -38,7 +38,7 @@ def merge(
         weight *= radius / distance
     if weight > 0:
         factor = np.float32(weight)
-        for here, of_them in _pieces(x.size):
+        for here, of_them in pieces(x.size):
             if x.size > PIECE:  # else it is still there
                 difference = _difference(x[here], base[here], scales[of_them], codes[here])
             difference *= factor
@@ -46,7 +46,7 @@ def merge(
     return distance, radius, weight
 
 
-def _pieces(size: int) -> Iterator[tuple[slice, slice]]:
+def pieces(size: int) -> Iterator[tuple[slice, slice]]:
     """Slices of a vector and of its scales, in order."""
     if size <= PIECE:
         yield slice(None), slice(None)
@@ -89,7 +89,7 @@ class _Lanes:
 def norm(v: Floats) -> float:
     """The Euclidean norm of `v`, shape (d,), summed as the package says; not finite if a coordinate isn't."""
     lanes = _Lanes()
-    for here, _ in _pieces(v.size):
+    for here, _ in pieces(v.size):
         lanes.add(v[here])
     return lanes.norm()
 
@@ -98,7 +98,7 @@ def distance(v: Floats, w: Floats) -> float:
     """The norm of `v` - `w`, without a vector for it."""
     lanes = _Lanes()
     with np.errstate(over="ignore", invalid="ignore"):
-        for here, _ in _pieces(v.size):
+        for here, _ in pieces(v.size):
             lanes.add(v[here] - w[here])
     return lanes.norm()
 
@@ -118,7 +118,7 @@ def encode(x: Floats, base: Floats, dither: Floats, levels: int, scales: Floats,
 
 def follow(average: Floats, x: Floats, weight: float) -> None:
     """See Kernel."""
-    for here, _ in _pieces(x.size):
+    for here, _ in pieces(x.size):
         difference = x[here] - average[here]
         difference *= np.float32(weight)
         average[here] += difference
@@ -127,7 +127,7 @@ def follow(average: Floats, x: Floats, weight: float) -> None:
 def add(x: Floats, delta: Floats) -> bool:
     """See Kernel."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if not all(np.isfinite(x[here] + delta[here]).all() for here, _ in _pieces(x.size)):
+        if not all(np.isfinite(x[here] + delta[here]).all() for here, _ in pieces(x.size)):
             return False
     x += delta
     return True

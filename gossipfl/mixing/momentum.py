@@ -13,13 +13,12 @@ from __future__ import annotations
 import numpy as np
 
 from gossipfl.kernels import Floats
+from gossipfl.kernels.numpy import pieces
 
 STRATEGIES = ("none", "quasi-global")
 """By the name that a configuration uses."""
 MU = 0.9
 BETA = 0.5
-PIECE = 1 << 16
-"""Coordinates at a time."""
 
 
 class QuasiGlobal:
@@ -31,11 +30,12 @@ class QuasiGlobal:
 
     def step(self, x: Floats) -> bool:
         """Move `x` in place, and return True; or False where it would overflow, and nothing has changed."""
-        pieces = [slice(at, at + PIECE) for at in range(0, x.size, PIECE)]
         with np.errstate(over="ignore", invalid="ignore"):
-            if not all(np.isfinite(x[at] + self._beta * (self._z[at] + self._rest * x[at])).all() for at in pieces):
+            if not all(
+                np.isfinite(x[at] + self._beta * (self._z[at] + self._rest * x[at])).all() for at, _ in pieces(x.size)
+            ):
                 return False
-        for at in pieces:
+        for at, _ in pieces(x.size):
             here, z = x[at], self._z[at]
             z += self._rest * here  # is m now
             here += self._beta * z

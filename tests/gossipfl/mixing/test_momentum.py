@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gossipfl.mixing.momentum import BETA, MU, PIECE, QuasiGlobal
+from gossipfl.kernels.numpy import PIECE
+from gossipfl.mixing.momentum import BETA, MU, QuasiGlobal
 from gossipfl.mixing.rate_correction import factor
 from gossipfl.model.replica import Replica
 from gossipfl.protocol import events as ev
