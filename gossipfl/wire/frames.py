@@ -20,6 +20,8 @@ KEEP_ALIVE = b"\0\0\0\0"
 _LENGTH = struct.Struct(">I")
 LENGTH_BYTES = _LENGTH.size
 _HEADER = struct.Struct(">2sBI")
+SMALL = 4096
+"""Bytes up to which pieces are put together at once: a stream of single bytes must not become as many objects."""
 OVERHEAD = _HEADER.size
 """Bytes that a body has beside its message."""
 
@@ -64,7 +66,12 @@ class FrameDecoder:
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
-        self._buffer = bytearray()
+        self._parts: list[bytes] = []
+        """Of what is not complete: put together once, when it is."""
+        self._held = 0
+        """Bytes in them."""
+        self._wanted = LENGTH_BYTES
+        """Bytes until there is something to do."""
 
     def feed(self, data: bytes) -> list[bytes]:
         """The bodies that `data` completes, oldest first; keep-alives are swallowed.
@@ -72,17 +79,25 @@ class FrameDecoder:
         Raises:
             RemoteError: a length over `max_body`. The stream can't be read on: close it.
         """
-        self._buffer += data
-        bodies, start = [], 0
-        while len(self._buffer) - start >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer, start)
+        if self._parts and len(self._parts[-1]) < SMALL > len(data):
+            self._parts[-1] += data
+        else:
+            self._parts.append(data)
+        self._held += len(data)
+        if self._held < self._wanted:
+            return []
+        stream, bodies, start = b"".join(self._parts), [], 0
+        while len(stream) - start >= LENGTH_BYTES:
+            (length,) = _LENGTH.unpack_from(stream, start)
             if length > self._max_body:
                 raise RemoteError(f"frame of {length} bytes; at most {self._max_body} are allowed")
-            end = start + _LENGTH.size + length
-            if len(self._buffer) < end:
+            end = start + LENGTH_BYTES + length
+            if len(stream) < end:
                 break
             if length:
-                bodies.append(bytes(memoryview(self._buffer)[start + _LENGTH.size : end]))
+                bodies.append(stream[start + LENGTH_BYTES : end])
             start = end
-        del self._buffer[:start]
+        rest = stream[start:]
+        self._parts, self._held = [rest], len(rest)
+        self._wanted = LENGTH_BYTES + (_LENGTH.unpack_from(rest)[0] if len(rest) >= LENGTH_BYTES else 0)
         return bodies

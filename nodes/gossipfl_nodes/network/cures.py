@@ -11,10 +11,11 @@
     8 three bytes in a stream's negotiation end the whole host  guard_negotiation
     9 a sender that ignores its window fills the memory         PatientStream.recv_window: ends the connection
    10 each inbound connection keeps its slot of 300 for ever    _release_when_closed
+   11 a Noise message in over 100 pieces kills its connection  _noise_message: waits for as many as there are
 
 Three more cost speed: Yamux frames longer than a Noise message are cut in two, each Noise message is written on its
-own and read in small pieces, and a dial always waits 250 ms. All of it touches private names, so `install` insists on
-the exact version that it was tried with.
+own and read in small pieces that are put together three times, and a dial always waits 250 ms. All of it touches
+private names, so `install` insists on the exact version that it was tried with.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import structlog
 import trio
 from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
+from libp2p.io.exceptions import ConnectionClosedError, IncompleteReadError
 from libp2p.io.trio import TrioTCPStream
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
@@ -40,6 +42,7 @@ from libp2p.stream_muxer.yamux import yamux
 from multiaddr import Multiaddr
 
 from gossipfl.errors import LocalError
+from gossipfl_nodes.network.pieces import Pieces
 
 log = structlog.get_logger("network")
 
@@ -74,7 +77,10 @@ def install() -> None:
     yamux.RTT_MEASURE_INTERVAL = 10**9
     # muxer_opt ignores subclasses of Yamux, and Yamux makes its streams by this global name.
     yamux.YamuxStream = PatientStream  # type: ignore[misc]
-    TrioTCPStream.read = _read_ahead  # type: ignore[method-assign]
+    TrioTCPStream.read = _read_some  # type: ignore[method-assign]
+    SecureSession.read = _read_plaintext  # type: ignore[method-assign]
+    yamux.Yamux._read_data_body = _read_body  # type: ignore[method-assign]
+    yamux.bytearray = Pieces  # type: ignore[attr-defined]
     Swarm._do_handle_inbound_connection = _release_when_closed  # type: ignore[method-assign, assignment]
 
 
@@ -85,6 +91,8 @@ class PatientStream(yamux.YamuxStream):
         self._window_opened = trio.lowlevel.ParkingLot()
         self._send_window = 0
         self._recv_window = 0
+        self._not_credited = 0
+        """Bytes that were read, and that the peer has not yet been told that it may send again."""
         super().__init__(stream_id, conn, is_initiator)
 
     @property
@@ -108,6 +116,25 @@ class PatientStream(yamux.YamuxStream):
         self._recv_window = value
         if value < 0:
             abort(self.conn)
+
+    async def read(self, n: int | None = -1) -> bytes:
+        """Up to `n` bytes, or what there is; raises as the stock one where there can be none."""
+        conn, number = self.conn, self.stream_id
+        while not (buffer := conn.stream_buffers.get(number)):
+            if buffer is None or self.recv_closed or self.closed or conn.event_shutting_down.is_set():
+                return await super().read(n)
+            event = conn.stream_events[number]
+            await event.wait()
+            if number in conn.stream_events:
+                conn.stream_events[number] = trio.Event()
+        data = cast("Pieces", buffer).some(n if n is not None and n >= 0 else len(buffer))
+        if self.closed and not buffer:
+            await conn._finalize_stream(self, fully_closed=True)
+        self._not_credited += len(data)
+        if self._not_credited >= self._grow_threshold():
+            credit, self._not_credited = self._not_credited, 0
+            await self._auto_tune_and_send_window_update(bytes_read=credit)
+        return data
 
     async def write(self, data: bytes) -> None:
         """Write all of `data`; a frame that has been begun is finished even if this task is cancelled."""
@@ -134,14 +161,13 @@ class PatientStream(yamux.YamuxStream):
         """`data` as Yamux frames of one Noise message each, in a single write to the socket."""
         noise = cast("SecureSession", self.conn.secured_conn).conn
         assert isinstance(noise, NoiseTransportReadWriter)  # nothing else is offered
-        wire = bytearray()
+        wire = []
         for start in range(0, len(data), FRAME):
             chunk = data[start : start + FRAME]
             header = struct.pack(yamux.YAMUX_HEADER_FORMAT, 0, yamux.TYPE_DATA, 0, self.stream_id, len(chunk))
             message = noise.encrypt(header + chunk)
-            wire += len(message).to_bytes(2, "big")
-            wire += message
-        await noise.read_writer.read_write_closer.write(bytes(wire))
+            wire += [len(message).to_bytes(2, "big"), message]
+        await noise.read_writer.read_write_closer.write(b"".join(wire))
 
     async def _wait_for_window(self) -> None:
         deadline = trio.current_time() + STALL_TIMEOUT
@@ -175,18 +201,62 @@ _stock_read = TrioTCPStream.read
 _stock_inbound = Swarm._do_handle_inbound_connection
 
 
-async def _read_ahead(self: TrioTCPStream, n: int | None = None) -> bytes:
-    """Up to `n` bytes: from what is left of the last large read, or by the next one."""
-    state: Any = self
-    ahead: bytearray | None = getattr(state, "ahead", None)
-    if not ahead:
-        data = await _stock_read(self, max(n or 0, READ_AHEAD))
-        if n is None or len(data) <= n:
-            return data
-        ahead = state.ahead = bytearray(data)
-    taken = bytes(memoryview(ahead)[:n])
-    del ahead[: len(taken)]
-    return taken
+def _ahead(of: Any) -> Pieces:
+    """What was read from a socket, or out of a Noise message, before anybody asked for it."""
+    ahead: Pieces | None = getattr(of, "_gossipfl_ahead", None)
+    if ahead is None:
+        ahead = of._gossipfl_ahead = Pieces()
+    return ahead
+
+
+async def _read_some(self: TrioTCPStream, n: int | None = None) -> bytes:
+    """Up to `n` bytes: from what is left of the last large read, or of the next one."""
+    ahead = _ahead(self)
+    if n != 0 and not len(ahead):
+        ahead.extend(await _stock_read(self, max(n or 0, READ_AHEAD)))
+    return ahead.take(len(ahead) if n is None else n)
+
+
+async def _noise_message(noise: NoiseTransportReadWriter) -> bytes:
+    """The plaintext of the next Noise message; empty where the connection has ended."""
+    socket_: Any = cast("Any", noise.read_writer.read_write_closer).stream
+    ahead, length, head = _ahead(socket_), 0, 2
+    while True:
+        if not length and len(ahead) >= head:
+            length = int.from_bytes(ahead.take(head), "big")
+        elif length and len(ahead) >= length:
+            return noise.decrypt(ahead.take(length))
+        elif not (data := await _stock_read(socket_, READ_AHEAD)):
+            return b""
+        else:
+            ahead.extend(data)
+
+
+async def _read_plaintext(self: SecureSession, n: int | None = None) -> bytes:
+    """`n` bytes, or less where the connection ends; or, without `n`, what comes next."""
+    noise = self.conn
+    assert isinstance(noise, NoiseTransportReadWriter)  # nothing else is offered
+    if n == 0:
+        return b""
+    ahead = _ahead(self)
+    while len(ahead) < (1 if n is None else n):
+        if not (message := await _noise_message(noise)):
+            if not len(ahead):
+                raise ConnectionClosedError("Connection closed")
+            break
+        ahead.extend(message)
+    return ahead.take(len(ahead) if n is None else n)
+
+
+async def _read_body(self: Any, length: int) -> bytes:
+    """The body of a Yamux frame of `length` bytes."""
+    if len(ahead := _ahead(self.secured_conn)) >= length:
+        return ahead.take(length)
+    with trio.fail_after(yamux._yamux_data_read_timeout()):
+        body: bytes = await self.secured_conn.read(length)
+    if len(body) < length:
+        raise IncompleteReadError("frame ends early", expected_bytes=length, received_bytes=len(body))
+    return body
 
 
 def silence(host: IHost, peer: ID) -> float:

@@ -98,7 +98,7 @@ def test_any_bodies_come_out_of_any_chunks(bodies: list[bytes], chunks: list[int
         got += decoder.feed(stream[start : start + size])
         start, turn = start + size, turn + 1
     assert got == [body for body in bodies if body]
-    assert not decoder._buffer
+    assert not decoder._held
 
 
 @pytest.mark.parametrize("length", [LIMIT + 1, 1 << 30, (1 << 32) - 1])
@@ -120,6 +120,17 @@ def test_a_length_is_believed_only_as_far_as_bytes_arrive() -> None:
             except RemoteError:
                 assert length > 1 << 30
         assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_stream_of_single_bytes_does_not_become_as_many_objects() -> None:
+    decoder, body = FrameDecoder(1 << 20), b"x" * 100_000
+    tracemalloc.start()
+    try:
+        for at in range(50_000):
+            assert decoder.feed(frame(body)[at : at + 1] if at < 4 else b"x") == []
+        assert tracemalloc.get_traced_memory()[1] < 400_000
     finally:
         tracemalloc.stop()
 

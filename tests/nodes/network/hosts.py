@@ -119,9 +119,11 @@ class Proxy:
     Its own buffers are small, so that who sends feels the back-pressure.
     """
 
-    def __init__(self, target: int, rate: float = math.inf) -> None:
+    def __init__(self, target: int, rate: float = math.inf, piece: int = 2048) -> None:
         self._target = target
         self._rate = rate
+        self._piece = piece
+        """Bytes passed on at a time."""
         self._open = trio.Event()
         self._open.set()
         self.port = 0
@@ -157,7 +159,7 @@ class Proxy:
 
     async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope) -> None:
         with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            while data := await source.receive_some(2048):
+            while data := await source.receive_some(self._piece):
                 await self._open.wait()
                 await trio.sleep(len(data) / self._rate)
                 await sink.send_all(data)

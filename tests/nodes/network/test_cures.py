@@ -1,4 +1,4 @@
-"""The seven traps of py-libp2p 0.8.1: each test here fails when its cure is taken out."""
+"""The traps of py-libp2p 0.8.1: each test here fails when its cure is taken out."""
 
 from __future__ import annotations
 
@@ -416,6 +416,28 @@ def test_a_stream_to_nobody_or_of_an_unknown_protocol_is_a_connection_error() ->
     trio.run(main)
 
 
+# --- 11: a Noise message in many pieces
+
+
+def test_a_noise_message_that_comes_in_hundreds_of_pieces_arrives() -> None:
+    piece, rate = 250, 250e3
+    assert cures.NOISE_PLAINTEXT / piece > 200, "libp2p gives up after 100"
+
+    async def main() -> None:
+        async with party() as near, party() as far, trio.open_nursery() as nursery:
+            proxy = Proxy(port_of(far), rate, piece)
+            await nursery.start(proxy.run)
+            await connect(near, far, proxy.address)
+            stream = await cures.open_stream(near.host, far.peer_id, ECHO, PATIENT)
+            data = os.urandom(100_000)
+            with trio.fail_after(PATIENT):
+                nursery.start_soon(stream.write, data)
+                assert await read_exactly(stream, len(data)) == data
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
 # --- speed: what is read ahead of a Noise message is not lost
 
 
@@ -431,5 +453,31 @@ def test_a_transfer_larger_than_any_buffer_arrives_byte_for_byte_in_both_directi
                     nursery.start_soon(stream.write, data)
                     assert await read_exactly(stream, len(data)) == data
             assert len(data) < MAX_BODY
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("size", [1, 100, 70_000, 1 << 20])
+def test_a_reader_of_any_step_gets_every_byte_while_the_writer_waits_for_its_window(size: int) -> None:
+    data = os.urandom(2 << 20 if size > 1 else 3000)
+
+    async def main() -> None:
+        async with party() as near, party() as far, trio.open_nursery() as nursery:
+            got = bytearray()
+
+            async def read(stream: INetStream) -> None:
+                while len(got) < len(data):
+                    piece = await stream.read(size)
+                    assert 0 < len(piece) <= size
+                    got.extend(piece)
+                nursery.cancel_scope.cancel()
+
+            far.host.set_stream_handler(TProtocol(SINK), cures.guard(read))
+            await connect(near, far)
+            stream = await cures.open_stream(near.host, far.peer_id, SINK, PATIENT)
+            with trio.fail_after(PATIENT):
+                await stream.write(data)
+                await trio.sleep_forever()
+        assert got == data
 
     trio.run(main)
