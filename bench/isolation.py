@@ -98,10 +98,13 @@ async def _thread(name: str) -> tuple[int, list[float]]:
 async def _process(name: str) -> tuple[int, list[float]]:
     training = Training(TaskConfig(name=name), np.random.default_rng(0))
     await training.start()
-    _, _, vector = await training.introduce()
+    _, _, initial = await training.introduce()
+    vector = initial.copy()
 
     async def train() -> None:
-        assert isinstance(await training.train(Train(0, vector, STEPS, 0.0)), Trained)
+        held = await training.hold(Train(0, vector, STEPS, 0.0))
+        assert isinstance(await training.train(held), Trained)
+        training.release()
 
     try:
         return await _delays(train)

@@ -88,7 +88,7 @@ def speed(nodes: int, size: int) -> dict[str, float]:
     vectors = {
         id(vector): vector.nbytes
         for peer in peers
-        for vector in (peer.replica.x, peer.replica.anchor, peer.replica.served.x, peer.bases[peer.bases.own])
+        for vector in (peer.replica.x, peer.replica.served.x, peer.bases[peer.bases.own])
     }
     return {
         "deliveries": (sum(machine.merges for machine in world) - merges) / seconds,

@@ -27,7 +27,9 @@ Index: TypeAlias = slice | Indices
 
 BLOCK = 256
 """Coordinates per scale: 1.6 % more bytes buys scales that follow layers of different magnitude."""
-MAX_SCALE = 1e9
+MAX_COORDINATE = 1e9
+"""Larger values are no model's weights; below it, sums of squares stay far from float32's end."""
+MAX_SCALE = MAX_COORDINATE
 """Larger steps are no model's."""
 NAMES = ("numpy", "numba")
 
@@ -60,11 +62,11 @@ class Kernel(Protocol):
         scale = max |x - base| / levels, and code = ⌊(x - base) / scale + dither⌋, which is in [-levels, levels].
         """
 
-    def follow(self, average: Floats, x: Floats, weight: float) -> None:
-        """average += weight · (x - average), in place."""
+    def follow(self, average: Floats, x: Floats, weight: float, push: float) -> None:
+        """average += weight · d and x += push · d, both in place, with d = x - average as they were."""
 
     def add(self, x: Floats, delta: Floats) -> bool:
-        """x += delta, in place, and return True; or False if not all of the sum is finite, and nothing has changed."""
+        """x += delta, in place, and return True; or False if that leaves ±MAX_COORDINATE, and nothing has changed."""
 
 
 def gather(vector: Floats, index: Index) -> Floats:

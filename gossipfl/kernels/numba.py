@@ -12,11 +12,11 @@ import math
 import numpy as np
 from numba import njit
 
-from gossipfl.kernels import BLOCK, MAX_SCALE, Codes, Floats
+from gossipfl.kernels import BLOCK, MAX_COORDINATE, MAX_SCALE, Codes, Floats
 from gossipfl.kernels.numpy import TINY
 
 _ZERO, _ONE, _TINY = np.float32(0), np.float32(1), np.float32(TINY)
-_MAX_SCALE, _LARGEST = np.float32(MAX_SCALE), np.finfo(np.float32).max
+_MAX_SCALE, _MOST = np.float32(MAX_SCALE), np.float32(MAX_COORDINATE)
 _MAGNITUDE = np.int32(0x7FFFFFFF)
 """All bits of a float32 but its sign. Without it floats are ordered as integers are, whose max is vectorised."""
 
@@ -86,11 +86,14 @@ def encode(x: Floats, base: Floats, dither: Floats, levels: int, scales: Floats,
 
 
 @njit(cache=True)
-def follow(average: Floats, x: Floats, weight: float) -> None:
+def follow(average: Floats, x: Floats, weight: float, push: float) -> None:
     """See Kernel."""
-    factor = np.float32(weight)
+    factor, further = np.float32(weight), np.float32(push)
     for i in range(x.size):
-        average[i] += (x[i] - average[i]) * factor
+        difference = x[i] - average[i]
+        average[i] += difference * factor
+        if further:
+            x[i] += difference * further
 
 
 @njit(cache=True)
@@ -98,7 +101,7 @@ def add(x: Floats, delta: Floats) -> bool:
     """See Kernel."""
     bad = 0
     for i in range(x.size):
-        bad += not abs(x[i] + delta[i]) <= _LARGEST
+        bad += not abs(x[i] + delta[i]) <= _MOST
     if bad:
         return False
     for i in range(x.size):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from gossipfl.kernels import BLOCK, MAX_SCALE, Codes, Floats
+from gossipfl.kernels import BLOCK, MAX_COORDINATE, MAX_SCALE, Codes, Floats
 
 TINY = np.finfo(np.float32).tiny
 """Smaller scales have no finite inverse; what is in such a block is sent as zeros."""
@@ -55,14 +55,21 @@ def pieces(size: int) -> Iterator[tuple[slice, slice]]:
         yield slice(start, start + PIECE), slice(start // BLOCK, (start + PIECE) // BLOCK)
 
 
-def _difference(x: Floats, base: Floats, scales: Floats, codes: Codes | Floats) -> Floats:
-    """base + scale · code - x."""
+def rebuilt(base: Floats, scales: Floats, codes: Codes | Floats) -> Floats:
+    """base + scale · code."""
     blocks = np.zeros((scales.size, BLOCK), dtype=np.float32)
-    difference = blocks.reshape(-1)[: x.size]
-    difference[:] = codes
+    vector = blocks.reshape(-1)[: base.size]
+    vector[:] = codes
     with np.errstate(over="ignore", invalid="ignore"):
         blocks *= scales[:, None]
-        difference += base
+        vector += base
+    return vector
+
+
+def _difference(x: Floats, base: Floats, scales: Floats, codes: Codes | Floats) -> Floats:
+    """base + scale · code - x."""
+    difference = rebuilt(base, scales, codes)
+    with np.errstate(over="ignore", invalid="ignore"):
         difference -= x
     return difference
 
@@ -116,18 +123,20 @@ def encode(x: Floats, base: Floats, dither: Floats, levels: int, scales: Floats,
     codes[:] = difference
 
 
-def follow(average: Floats, x: Floats, weight: float) -> None:
+def follow(average: Floats, x: Floats, weight: float, push: float) -> None:
     """See Kernel."""
     for here, _ in pieces(x.size):
         difference = x[here] - average[here]
-        difference *= np.float32(weight)
-        average[here] += difference
+        average[here] += difference * np.float32(weight)
+        if push:
+            difference *= np.float32(push)
+            x[here] += difference
 
 
 def add(x: Floats, delta: Floats) -> bool:
     """See Kernel."""
     with np.errstate(over="ignore", invalid="ignore"):
-        if not all(np.isfinite(x[here] + delta[here]).all() for here, _ in pieces(x.size)):
-            return False
+        if not all((np.abs(x[here] + delta[here]) <= MAX_COORDINATE).all() for here, _ in pieces(x.size)):
+            return False  # NaN fails it too
     x += delta
     return True

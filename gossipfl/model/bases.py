@@ -8,6 +8,7 @@ base, and the last two that others used.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from weakref import WeakValueDictionary
 
 from gossipfl.model.schema import FINGERPRINT_BYTES, Vector
@@ -26,7 +27,7 @@ class Bases:
 
     def __init__(self, vector: Vector) -> None:
         self.own = name_of(vector)
-        self._held = {self.own: _shared(self.own, vector)}
+        self._held = {self.own: _shared(self.own, vector.copy())}
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._held
@@ -46,9 +47,13 @@ class Bases:
         self._held[name] = self._held.pop(name)
         self.own = name
 
-    def hold(self, vector: Vector) -> bytes:
-        """Hold a vector as a base, and return its name. The oldest but the own one makes room."""
+    def hold(self, vector: Vector, used: Collection[bytes] = ()) -> bytes:
+        """Hold `vector`, which must not change any more, as a base, and return its name.
+
+        Of the others stay the own one and those that are `used` by others; the oldest of these makes room.
+        """
         name = name_of(vector)
+        self._held = {held: base for held, base in self._held.items() if held == self.own or held in used}
         self._held[name] = _shared(name, vector)
         while len(self._held) > MAX_HELD:
             del self._held[next(held for held in self._held if held != self.own)]
@@ -62,7 +67,7 @@ _everybodys: WeakValueDictionary[bytes, Vector] = WeakValueDictionary()
 def _shared(name: bytes, vector: Vector) -> Vector:
     held = _everybodys.get(name)
     if held is None:
-        held = vector.copy()
+        held = vector
         held.flags.writeable = False
         _everybodys[name] = held
     return held

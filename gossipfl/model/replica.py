@@ -1,10 +1,10 @@
 """The replica: one node's model, and every way in which it may change.
 
-Owns x (what is trained and published), the anchor A (x after the last merge), the age g (local steps contained in x),
-the served average, and the personal values. Each change is one method: add a training result, merge a peer's model,
-rebase, restart. Each changes all or nothing. Must never know about messages, peers or time.
+Owns x (what is trained and published), the age g (local steps contained in x), the served average, and the personal
+values. Each change is one method: add a training result, merge a peer's model, end an interval, rebase, restart. Each
+changes all or nothing. Must never know about messages, peers or time.
 
-Shapes: x, A and served are (d,) float32 with d = schema.shared_size.
+Shapes: x and served are (d,) float32 with d = schema.shared_size.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import math
 import numpy as np
 
 from gossipfl.errors import LocalError
-from gossipfl.kernels import Codes, Floats, Index, Kernel, gather
+from gossipfl.kernels import MAX_COORDINATE, Codes, Floats, Index, Kernel, gather
 from gossipfl.kernels import numpy as reference
-from gossipfl.mixing.momentum import QuasiGlobal
-from gossipfl.model.rebase import rebase
+from gossipfl.model.rebase import Told, median
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.model.served import Served
 
@@ -33,47 +32,40 @@ class Replica:
     """A model of `schema` that starts at the full vector `initial`, changed by `kernel`.
 
     Raises:
-        LocalError: `initial` has the wrong shape or dtype, or is not finite.
+        LocalError: `initial` has the wrong shape or dtype, or a value that is no model's.
     """
 
     def __init__(self, schema: Schema, initial: Vector, kernel: Kernel = reference) -> None:
         self.schema = schema
         self.x, self._personal = schema.split(initial)
-        if not np.isfinite(initial).all():
-            raise LocalError("model vector: the initial vector is not finite")
+        if not (np.abs(initial) <= MAX_COORDINATE).all():  # NaN fails this too
+            raise LocalError(f"model vector: the initial vector has values that are not within ±{MAX_COORDINATE:g}")
         self._kernel = kernel
         self._floor = FLOOR_RMS * math.sqrt(self.x.size)
-        self._progress: Vector | None = None
-        """What training has added since the last merge, x - A; None where it has not."""
-        self._momentum: QuasiGlobal | None = None
         self.served = Served(self.x, kernel)
         self.age = 0.0
 
-    @property
-    def anchor(self) -> Vector:
-        """A."""
-        return self.x if self._progress is None else self.x - self._progress
-
     def full(self) -> Vector:
-        """What training starts from: a new full vector, shape (schema.size,)."""
+        """What training starts from, shape (schema.size,): to be read only, and only until the model changes."""
         return self.schema.join(self.x, self._personal)
 
     def full_served(self) -> Vector:
-        """What predictions come from: the served average with this node's personal values, shape (schema.size,)."""
+        """What predictions come from: the served average with this node's personal values; otherwise as `full`."""
         return self.schema.join(self.served.x, self._personal)
 
     def add_training(self, delta: Vector, steps: int) -> None:
-        """Add what `steps` local steps changed, a full vector, which is kept; merges that happened meanwhile stay.
+        """Add what `steps` local steps changed, a full vector; merges that happened meanwhile stay.
 
         Raises:
-            LocalError: wrong shape, not finite, or it would make the model overflow. Nothing is changed then.
+            LocalError: wrong shape, or values that are no model's. Nothing is changed then.
         """
         shared, personal = self.schema.parts(delta)
         mine = self._personal.copy() if personal.size else self._personal  # most models have nothing personal
         if not ((not mine.size or self._kernel.add(mine, personal)) and self._kernel.add(self.x, shared)):
-            raise LocalError("training diverged: its result is not finite; a smaller learning rate may help")
+            raise LocalError(
+                f"training diverged: its result is not within ±{MAX_COORDINATE:g}; a smaller learning rate may help"
+            )
         self._personal = mine
-        self._progress = shared if self._progress is None else self._progress + shared
         self.age = min(self.age + steps, MAX_AGE)
 
     def radius(self) -> float:
@@ -106,26 +98,20 @@ class Replica:
         if weight > 0:
             if not np.may_share_memory(x, self.x):
                 self.x[index] = x
-            self._progress = None
             self.age += weight * n / self.x.size * (age - self.age)
         return distance, REFUSE_RADII * radius, weight
 
-    def add_momentum(self) -> None:
-        """Go on in the direction of the way since the last call; call it once per publish interval."""
-        if self._momentum is None:
-            self._momentum = QuasiGlobal(self.x)
-        elif not self._momentum.step(self.x):
-            self._momentum = None  # the model stays, and momentum begins anew
+    def end_interval(self, momentum: str) -> None:
+        """Take the merged model into the served one, and go on with `momentum`; once per publish interval."""
+        self.served.add(self.x, momentum)
 
-    def rebase(self, snapshots: list[Vector], age: float) -> None:
+    def rebase(self, snapshots: list[Told], age: float) -> None:
         """Take up the mesh's model from its peers' snapshots; see `gossipfl.model.rebase`."""
-        self.x, anchor = rebase(snapshots, self.x, self.anchor)
-        self._progress = self.x - anchor
-        self._momentum = None
+        self.x = median(snapshots)
         self.served.restart(self.x)
         self.age = age
 
     def restart(self, x: Vector) -> None:
         """Begin again at the shared vector `x`, untrained."""
-        self.x, self._progress, self._momentum, self.age = x.copy(), None, None, 0.0
+        self.x, self.age = x.copy(), 0.0
         self.served.restart(self.x)

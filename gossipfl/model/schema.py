@@ -22,8 +22,6 @@ Vector: TypeAlias = npt.NDArray[np.float32]
 """A flat float32 array: shape (schema.size,) when full, (schema.shared_size,) when shared."""
 
 MAX_TENSORS = 10_000
-MAX_COORDINATE = 1e9
-"""Larger values are no model's weights; below it, sums of squares stay far from float32's end."""
 FINGERPRINT_BYTES = 16
 
 
@@ -98,13 +96,15 @@ class Schema:
         return full[self._shared], full[self._personal]
 
     def join(self, shared: Vector, personal: Vector) -> Vector:
-        """A new full vector, shape (size,), from its two parts."""
+        """The full vector, shape (size,), of its two parts: read-only, and a view of `shared` if that is all of it."""
         if shared.shape != (self.shared_size,) or personal.shape != (self.size - self.shared_size,):
             raise LocalError(f"schema: parts of shapes {shared.shape} and {personal.shape} do not make {self.size}")
-        if not personal.size:
-            return shared.copy()
-        full = np.empty(self.size, dtype=np.float32)
-        full[self._shared], full[self._personal] = shared, personal
+        if personal.size:
+            full = np.empty(self.size, dtype=np.float32)
+            full[self._shared], full[self._personal] = shared, personal
+        else:
+            full = shared.view()
+        full.flags.writeable = False
         return full
 
     def check(self, full: npt.NDArray[np.float32]) -> None:

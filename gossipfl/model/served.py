@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from gossipfl.kernels import Kernel
 from gossipfl.kernels import numpy as reference
+from gossipfl.mixing.momentum import push
 from gossipfl.model.schema import Vector
 
 GAMMA = 3.0
@@ -28,7 +29,8 @@ class Served:
         self.x = x.copy()
         self._count = 0
 
-    def add(self, x: Vector) -> None:
-        """Take in the model at the end of a publish interval."""
+    def add(self, x: Vector, momentum: str) -> None:
+        """Take in the model at the end of a publish interval, and give it `momentum` (`gossipfl.mixing.momentum`)."""
         self._count += 1
-        self._kernel.follow(self.x, x, max(SLOWEST, min(1.0, (GAMMA + 1) / (self._count + GAMMA))))
+        c = max(SLOWEST, min(1.0, (GAMMA + 1) / (self._count + GAMMA)))
+        self._kernel.follow(self.x, x, c, push(momentum, c))

@@ -44,7 +44,10 @@ class Received(Struct, frozen=True, gc=False):
 
 
 class Trained(Struct, frozen=True):
-    """Local training ended: `delta` is its result minus the vector that it started from, after `steps` steps."""
+    """Local training ended: `delta` is its result minus the vector that it started from, after `steps` steps.
+
+    It need only be there while the event is handled.
+    """
 
     training: int
     delta: Vector
@@ -120,7 +123,8 @@ class SetTimer(Struct, frozen=True, gc=False):
 class Train(Struct, frozen=True):
     """Train on local data for `steps` steps from the full vector `start`; answer with Trained or TrainingFailed.
 
-    `age` is how many local steps `start` contains.
+    `start` is the model itself, so it is only there until the next event is handled. `age` is how many local steps it
+    contains.
     """
 
     training: int

@@ -4,12 +4,12 @@ One object per attempt. It collects what greeting peers say, and decides between
 * cold start: nobody is ahead; begin, from the base that most have, or the smallest name (so all begin from one vector);
 * rebase: the mesh is ahead; take up the median of at least three peers' snapshots (fewer where fewer live);
 * alone: nobody is there.
-Knows no vectors but the snapshots that it holds, and sends nothing itself.
+Knows no vectors but in the snapshots that it holds, and sends nothing itself.
 """
 
 from __future__ import annotations
 
-from gossipfl.model.schema import Vector
+from gossipfl.model.rebase import Told
 from gossipfl.protocol.neighbourhood import Neighbourhood
 from gossipfl.wire.messages import Snapshot
 
@@ -30,7 +30,7 @@ class Joining:
     """One attempt to join."""
 
     def __init__(self) -> None:
-        self.snapshots: dict[str, tuple[Vector, float, bytes]] = {}
+        self.snapshots: dict[str, tuple[Told, float, bytes]] = {}
         """By peer: the served model, its age, and the name of the base that it came against."""
         self.waiting: dict[str, Snapshot] = {}
         """By peer: a snapshot whose base is still on its way."""

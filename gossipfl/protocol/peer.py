@@ -174,9 +174,7 @@ class Peer(State):
             return
         self._links.keep(now)
         self._exchange.agree(now)
-        self.replica.served.add(self.replica.x)
-        if self.settings.momentum != "none":
-            self.replica.add_momentum()
+        self.replica.end_interval(self.settings.momentum)
         self._train()
         self.emit(ev.SetTimer(PUBLISH, self.settings.interval * self.rng.uniform(0.9, 1.1)))
 

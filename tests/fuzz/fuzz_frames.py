@@ -392,7 +392,7 @@ class Fuzzer:
 
     def look(self) -> None:
         peer = self.victim.peer
-        for x in (peer.replica.x, peer.replica.anchor, peer.replica.served.x):
+        for x in (peer.replica.x, peer.replica.served.x):
             if not np.isfinite(x).all():
                 raise Violation("the model is not finite")
             if np.abs(x).max() > 1e12:

@@ -13,8 +13,10 @@ import zstandard
 from gossipfl.codec.codec import Delta, encode
 from gossipfl.codec.coordinates import All
 from gossipfl.codec.quantisers import quantiser
+from gossipfl.kernels import BLOCK
 from gossipfl.kernels import numpy as reference
 from gossipfl.model.bases import name_of
+from gossipfl.model.rebase import Told
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.neighbour import Neighbour
@@ -124,6 +126,11 @@ def in_full(x: Vector) -> Delta:
     return Delta(All(), quantiser("float32").number, packed=False, data=x.astype("<f4").tobytes())
 
 
+def told_model(x: Vector) -> Told:
+    """`x` exactly, as if a peer had said so."""
+    return Told(x, np.zeros(-(-x.size // BLOCK), np.float32), np.zeros(x.size, np.int8))
+
+
 def opened(body: bytes) -> bytes:
     """A frame as it is, and behind it what is packed in it."""
     payload = getattr(msg.decode(body), "payload", None)
@@ -166,7 +173,7 @@ def state(peer: Peer) -> dict[str, Any]:
     replica = peer.replica
     joining = peer.joining
     return {
-        "x": replica.x.tobytes(), "anchor": replica.anchor.tobytes(), "served": replica.served.x.tobytes(),
+        "x": replica.x.tobytes(), "served": replica.served.x.tobytes(),
         "served count": replica.served._count, "age": replica.age, "full": replica.full().tobytes(),
         "base": peer.bases.own, "bases": list(peer.bases._held), "seq": (peer.incarnation, peer.seq),
         "training": (peer._training, peer._trainings), "pace": (peer.pace.progress, peer.pace.period),

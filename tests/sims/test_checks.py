@@ -155,12 +155,6 @@ def rejoined(deed: Callable[[Machine], None]) -> Break:
     return at_rebase
 
 
-def progressed(machine: Machine) -> None:
-    """It keeps much of its own: as far from the anchor as x."""
-    poke(machine, 50.0)
-    replica(machine)._progress[0] += 50
-
-
 def replaced(**fields: Any) -> Callable[[Machine, list[ev.Effect], int], None]:
     def deed(_: Machine, effects: list[ev.Effect], i: int) -> None:
         effects[i] = structs.replace(effects[i], **fields)
@@ -190,9 +184,7 @@ TABLE: list[tuple[str, Break]] = [
         ev.Merged, lambda machine, _, __: setattr(replica(machine), "age", 1e9))),
     ("a merge goes towards what the sender published", off_the_way),
     ("a merge stays in the hull of all models", out_of_the_hull),
-    ("who joins takes up the mesh's model", rejoined(lambda machine: setattr(
-        replica(machine), "_progress", replica(machine)._progress + np.float32(50)))),
-    ("who joins keeps little of its own", rejoined(progressed)),
+    ("who joins takes up the mesh's model", rejoined(lambda machine: poke(machine, 50.0))),
     ("versions are numbered upwards", having(ev.Published, replaced(seq=0))),
 ]  # fmt: skip
 

@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from gossipfl.codec.quantisers.quantiser import blocks, check_length
 from gossipfl.errors import RemoteError
-from gossipfl.kernels import Floats, Kernel
-from gossipfl.model.schema import MAX_COORDINATE
+from gossipfl.kernels import MAX_COORDINATE, Floats, Kernel
+from gossipfl.kernels.numpy import pieces
 
 _LARGEST_HALF = np.float32(np.finfo(np.float16).max)
 
@@ -63,6 +63,19 @@ class Float(Struct, frozen=True):
         if not (np.abs(codes) <= MAX_COORDINATE).all():  # NaN fails this too
             raise RemoteError(f"{self.name} payload has a coordinate that is not within ±{MAX_COORDINATE:g}")
         return np.ones(blocks(n), np.float32), codes
+
+
+def round_to_bfloat16(vector: Floats) -> None:
+    """Make each coordinate, which must be finite, the nearest that BFLOAT16 has, in place."""
+    for here, _ in pieces(vector.size):
+        bits = vector[here].view(np.uint32)
+        bits += np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+        bits &= np.uint32(0xFFFF0000)
+
+
+def is_bfloat16(vector: Floats) -> bool:
+    """Does BFLOAT16 have each coordinate exactly?"""
+    return not any((vector[here].view(np.uint32) & np.uint32(0xFFFF)).any() for here, _ in pieces(vector.size))
 
 
 FLOAT32 = Float("float32", 6, 4)

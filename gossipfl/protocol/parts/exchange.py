@@ -15,22 +15,25 @@ import numpy as np
 from gossipfl.codec.codec import Delta, codec, decode, encode
 from gossipfl.codec.coordinates import All
 from gossipfl.codec.quantisers import check, quantiser, values
+from gossipfl.codec.quantisers.floats import BFLOAT16, FLOAT32, is_bfloat16, round_to_bfloat16
 from gossipfl.errors import RemoteError
+from gossipfl.kernels import MAX_COORDINATE
 from gossipfl.model.bases import name_of
 from gossipfl.model.replica import REFUSE_RADII
-from gossipfl.model.schema import FINGERPRINT_BYTES, MAX_COORDINATE, Vector
+from gossipfl.model.schema import FINGERPRINT_BYTES, Vector
 from gossipfl.protocol.neighbour import Neighbour
 from gossipfl.protocol.parts.state import State
 from gossipfl.wire import messages as msg
 
-SNAPSHOT = quantiser("int8")
-"""A newcomer takes up what it is given as it is, so it gets more bits than an update may have."""
+SNAPSHOT = quantiser("int4")
+"""The base is near enough for that, or is renewed; and a newcomer takes the median of several."""
 GIVE_AGAIN = 2.0
 """Seconds before the same peer is given another base or snapshot."""
 ZEROS = bytes(FINGERPRINT_BYTES)
 """Names the parent of a base that is sent in full."""
-RENEWAL, IN_FULL = quantiser("int4"), quantiser("float32")
-"""A base need not be anybody's model exactly: four bits bring it near enough."""
+RENEWAL = quantiser("int4")
+"""A base need not be anybody's model exactly: four bits bring it near enough. What comes out is rounded to bfloat16, so
+that it can be told in full with two bytes for each coordinate."""
 NOISY = 0.5
 """A base is too far away when the noise of what is measured against it is so much of what peers differ by."""
 NEARER = 0.5
@@ -64,8 +67,8 @@ class Exchange:
             neighbour.base_given_at = now
             parent, payload = self._origins.get(need.base, (ZEROS, None))
             if payload is None or parent != need.held:
-                parent = ZEROS
-                payload, _ = encode(IN_FULL, All(), base, np.zeros_like(base), state.rng, state.kernel)
+                parent, exact = ZEROS, BFLOAT16 if is_bfloat16(base) else FLOAT32
+                payload, _ = encode(exact, All(), base, np.zeros_like(base), state.rng, state.kernel)
             state.send(peer, msg.Base(state.fingerprint, parent, payload))
 
     def on_need_snapshot(self, peer: str, neighbour: Neighbour, now: float) -> None:
@@ -142,7 +145,7 @@ class Exchange:
 
     def _hold(self, vector: Vector, parent: bytes, payload: Delta) -> bytes:
         bases = self._state.bases
-        name = bases.hold(vector)
+        name = bases.hold(vector, self._state.neighbourhood.bases)
         if parent != ZEROS:
             self._origins[name] = parent, payload
         self._origins = {held: origin for held, origin in self._origins.items() if held in bases}
@@ -164,6 +167,8 @@ class Exchange:
             vector += self._state.bases[parent]
         if not (np.abs(vector) <= MAX_COORDINATE).all():  # NaN fails this too
             raise RemoteError(f"base has a coordinate that is not within ±{MAX_COORDINATE:g}")
+        if parent != ZEROS:
+            round_to_bfloat16(vector)
         return vector
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-
 from gossipfl.codec.codec import decode
-from gossipfl.codec.quantisers import check, values
+from gossipfl.codec.coordinates import All
+from gossipfl.codec.quantisers import check
 from gossipfl.errors import RemoteError
-from gossipfl.model.schema import MAX_COORDINATE
+from gossipfl.kernels import MAX_COORDINATE
+from gossipfl.model.rebase import Told
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import ASKED, ENOUGH, PATIENCE, ROUNDS, Joining, is_behind
 from gossipfl.protocol.parts.exchange import Exchange
@@ -86,13 +86,14 @@ class Joiner:
 
     def _add_snapshot(self, joining: Joining, peer: str, snapshot: msg.Snapshot) -> None:
         payload, state = snapshot.payload, self._state
-        index, scales, codes = decode(payload, state.replica.x.size)
+        if not isinstance(payload.coordinates, All):
+            raise RemoteError("snapshot with only some of the coordinates")
+        _, scales, codes = decode(payload, state.replica.x.size)
         check(scales)
-        vector = state.bases[snapshot.base].copy()
-        vector[index] += values(scales, codes)
-        if not (np.abs(vector) <= MAX_COORDINATE).all():
-            raise RemoteError(f"snapshot has a coordinate beyond ±{MAX_COORDINATE:g}")
-        joining.snapshots[peer] = (vector, snapshot.age, snapshot.base)
+        model = Told(state.bases[snapshot.base], scales, codes)
+        if not model.is_sane():
+            raise RemoteError(f"snapshot has a coordinate that is not within ±{MAX_COORDINATE:g}")
+        joining.snapshots[peer] = (model, snapshot.age, snapshot.base)
 
     def _try(self, joining: Joining, now: float, *, hurry: bool) -> None:
         """Decide with what is known."""
@@ -129,10 +130,10 @@ class Joiner:
 
     def _rebase(self, joining: Joining, now: float) -> None:
         state = self._state
-        vectors = [vector for vector, _, _ in joining.snapshots.values()]
+        models = [model for model, _, _ in joining.snapshots.values()]
         if (base := joining.common_base()) in state.bases:
             state.bases.adopt(base)
-        state.replica.rebase(vectors, joining.median_age())
+        state.replica.rebase(models, joining.median_age())
         self._begin(tuple(joining.snapshots), now)
 
     def _start_cold(self, joining: Joining, now: float, *, hurry: bool) -> None:

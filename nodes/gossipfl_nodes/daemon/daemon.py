@@ -21,7 +21,6 @@ import trio
 
 from gossipfl.errors import LocalError
 from gossipfl.protocol.events import Event, Rewired, Stopping
-from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.recording.records import Origin
 from gossipfl.wire.messages import max_body
 from gossipfl_nodes.daemon.config import Loaded
@@ -98,7 +97,7 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(serve_control, socket, view.status, view.peers, stop, rewire)
-                    nursery.start_soon(_evaluate, peer, driver, training, telemetry)
+                    nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope)
                     await driver.run(inbox, outbox)
@@ -127,7 +126,7 @@ async def _heed_signals(stop: trio.Event) -> None:
             stop.set()
 
 
-async def _evaluate(peer: Peer, driver: Driver, training: Training, telemetry: Telemetry) -> None:
+async def _evaluate(driver: Driver, training: Training, telemetry: Telemetry) -> None:
     """Keep the served model's metrics fresh, whenever it has changed.
 
     Not before the first training: what a task does first is its slowest, and would be taken for what evaluating costs.
@@ -136,10 +135,8 @@ async def _evaluate(peer: Peer, driver: Driver, training: Training, telemetry: T
     while True:
         if evaluated != (moved := (training.steps, telemetry.merges)):
             evaluated = moved
-            async with driver.steady:
-                served = peer.replica.full_served()
             try:
-                telemetry.metrics = await training.evaluate(served)
+                telemetry.metrics = await training.evaluate(driver.copy_served)
             except LocalError as error:
                 log.warning("evaluation failed", reason=str(error))
         await trio.sleep(max(EVALUATE_EVERY, training.evaluation_seconds / EVALUATE_SHARE))

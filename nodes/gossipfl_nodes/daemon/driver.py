@@ -11,16 +11,13 @@ from typing import Any, assert_never
 
 import trio
 
+from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import Peer
 from gossipfl_nodes.daemon.recorder import Recorder
 from gossipfl_nodes.daemon.telemetry import Telemetry
-from gossipfl_nodes.daemon.training import Training
+from gossipfl_nodes.daemon.training import BIG_MODEL, Training, copy
 from gossipfl_nodes.network.network import Network
-
-BIG_MODEL = 1 << 18
-"""Parameters from which vector work takes longer than the event loop should wait (a quarter million: about 2 ms per
-publish). It then runs in a thread, where numpy lets go of the interpreter."""
 
 
 class Driver:
@@ -62,8 +59,11 @@ class Driver:
                 effects = await trio.to_thread.run_sync(self._step, event, now)
             else:
                 effects = self._step(event, now)
+        if isinstance(event, ev.Trained):
+            self._training.release()
         for effect in effects:
-            self._perform(effect, nursery, outbox)
+            held = await self._training.hold(effect) if isinstance(effect, ev.Train) else effect
+            self._perform(held, nursery, outbox)
 
     def _step(self, event: ev.Event, now: float) -> list[ev.Effect]:
         if self._recorder is not None:
@@ -103,6 +103,11 @@ class Driver:
             if self._timers.get(timer) is scope:
                 del self._timers[timer]
             await outbox.send(ev.TimerFired(timer))
+
+    async def copy_served(self, out: Vector) -> None:
+        """Write the served model, with this node's personal values, into `out`, shape (schema.size,)."""
+        async with self.steady:
+            await copy(out, self._peer.replica.full_served())
 
     async def _train(self, request: ev.Train, outbox: trio.MemorySendChannel[ev.Event]) -> None:
         await outbox.send(await self._training.train(request))

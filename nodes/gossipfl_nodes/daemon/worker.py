@@ -3,11 +3,15 @@
 A process of its own, so that a training step never delays the event loop, a task that crashes doesn't take the daemon
 along, and torch is loaded here only. It ends with its daemon.
 
-    message = header_size:u32 header:msgpack vector:float32*    both ways; the header says how many bytes the vector has
+    message = header_size:u32 header:msgpack    both ways
+
+Vectors don't go through the pipes: daemon and worker share memory for one, the slot. What to train or evaluate lies
+there when it is asked for, and the delta when it is answered.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import struct
 import sys
@@ -36,20 +40,21 @@ class TaskInfo(msgspec.Struct):
 
 
 class Request(msgspec.Struct):
-    """Train or evaluate the vector that follows."""
+    """Train or evaluate the vector in the slot."""
 
     op: str
-    bytes: int
     steps: int = 0
     seed: int = 0
     age: float = 0.0
 
 
 class Answer(msgspec.Struct):
-    """`error` alone when it went wrong; after `train` the vector that follows is the delta."""
+    """`error` alone when it went wrong; after `train` the delta is in the slot.
+
+    To `evaluate` there are two: an empty one when the slot is free again, and one with the metrics.
+    """
 
     error: str = ""
-    bytes: int = 0
     info: TaskInfo | None = None
     steps: int = 0
     loss: float = 0.0
@@ -57,46 +62,55 @@ class Answer(msgspec.Struct):
     metrics: dict[str, float] = {}
 
 
-def serve(requests: BinaryIO, answers: BinaryIO, name: str, node: Node) -> None:
-    """Load the task, announce it, and answer requests until their end."""
+def slot_of(memory: int) -> Vector:
+    """The vector in the shared `memory`, a file descriptor."""
+    return np.frombuffer(mmap.mmap(memory, 0), dtype=np.float32)
+
+
+def serve(requests: BinaryIO, answers: BinaryIO, memory: int, name: str, node: Node) -> None:
+    """Load the task, announce it with the initial vector in the slot, and answer requests until their end."""
     try:
         task = load(name)(node)
-        task.schema.check(task.initial())
-        initial = np.ascontiguousarray(task.initial())
+        vector = np.array(task.initial())
+        task.schema.check(vector)
+        os.ftruncate(memory, vector.nbytes)
     except Exception as error:  # noqa: BLE001 - the task is the user's
         _send(answers, Answer(error=_explain(error)))
         return
-    info = TaskInfo(task.schema.tensors, getattr(task, "steps", DEFAULT_STEPS))
-    _send(answers, Answer(info=info, bytes=initial.nbytes), initial)
-    start = np.empty_like(initial)
+    slot = slot_of(memory)
+    slot[:] = vector
+    _send(answers, Answer(info=TaskInfo(task.schema.tensors, getattr(task, "steps", DEFAULT_STEPS))))
     while len(head := requests.read(SIZE.size)) == SIZE.size:
         request = msgspec.msgpack.decode(requests.read(*SIZE.unpack(head)), type=Request)
-        requests.readinto(start.data)  # type: ignore[attr-defined]
+        vector[:] = slot
         try:
-            answer, vector = _do(task, request, start)
+            if request.op == "evaluate":
+                _send(answers, Answer())
+                answer = _evaluate(task, vector)
+            else:
+                answer = _train(task, request, vector)
+                np.subtract(vector, slot, out=slot)
         except Exception as error:  # noqa: BLE001 - the task is the user's
-            answer, vector = Answer(error=_explain(error)), None
-        _send(answers, answer, vector)
+            answer = Answer(error=_explain(error))
+        _send(answers, answer)
 
 
-def _do(task: Task, request: Request, start: Vector) -> tuple[Answer, Vector | None]:
-    if request.op == "evaluate":
-        begun = time.monotonic()
-        metrics = {str(name): float(value) for name, value in task.evaluate(start).items()}
-        return Answer(metrics=metrics, seconds=time.monotonic() - begun), None
-    trained = start.copy()
-    progress = train(task, trained, request.steps, np.random.default_rng(request.seed), request.age)
-    trained -= start
+def _evaluate(task: Task, vector: Vector) -> Answer:
+    begun = time.monotonic()
+    metrics = {str(name): float(value) for name, value in task.evaluate(vector).items()}
+    return Answer(metrics=metrics, seconds=time.monotonic() - begun)
+
+
+def _train(task: Task, request: Request, vector: Vector) -> Answer:
+    progress = train(task, vector, request.steps, np.random.default_rng(request.seed), request.age)
     if progress.steps < 1:
         raise LocalError(f"task {type(task).__name__}: train() reports {progress.steps} steps; at least 1 is allowed")
-    return Answer(steps=int(progress.steps), loss=float(progress.loss), bytes=trained.nbytes), trained
+    return Answer(steps=int(progress.steps), loss=float(progress.loss))
 
 
-def _send(answers: BinaryIO, answer: Answer, vector: Vector | None = None) -> None:
+def _send(answers: BinaryIO, answer: Answer) -> None:
     header = msgspec.msgpack.encode(answer)
     answers.write(SIZE.pack(len(header)) + header)
-    if vector is not None:
-        answers.write(vector.data)
     answers.flush()
 
 
@@ -115,15 +129,15 @@ def _end_with_daemon(parent: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """As `python -m gossipfl_nodes.daemon.worker TASK INDEX COUNT SEED DATA`."""
-    name, index, count, seed, data = arguments
+    """As `python -m gossipfl_nodes.daemon.worker MEMORY TASK INDEX COUNT SEED DATA`."""
+    memory, name, index, count, seed, data = arguments
     # What a task prints must not get between the answers, nor what it reads be taken from the requests.
     threading.Thread(target=_end_with_daemon, args=(os.getppid(),), daemon=True).start()
     requests, answers = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     node = Node(int(index), int(count), int(seed), Path(data) if data else None)
-    serve(requests, answers, name, node)
+    serve(requests, answers, int(memory), name, node)
 
 
 if __name__ == "__main__":

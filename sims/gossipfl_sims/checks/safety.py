@@ -20,7 +20,6 @@ from gossipfl.codec.quantisers import check, values
 from gossipfl.errors import RemoteError
 from gossipfl.kernels import Index
 from gossipfl.model.bases import MAX_HELD
-from gossipfl.model.rebase import OWN_SHARE
 from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import ASKED, REBASE_GAP, ROUNDS
@@ -135,7 +134,7 @@ class Safety:
                 case ev.Merged(sender, _, weight):
                     rules.append(self._merged(peer, sender, weight, before, life))
                 case ev.Joined(sources):
-                    rules.append(self._joined(peer, sources, before, life))
+                    rules.append(self._joined(peer, sources, life))
                 case ev.Train(training, _, _, _):
                     life.training = training
                 case ev.Published(seq, _, _):
@@ -280,21 +279,18 @@ class Safety:
         np.maximum(self._high, x, out=self._high)
         return outside
 
-    def _joined(self, peer: Peer, sources: tuple[str, ...], before: Before, life: Life) -> tuple[str, str] | None:
+    def _joined(self, peer: Peer, sources: tuple[str, ...], life: Life) -> tuple[str, str] | None:
         life.training = None
         said = [life.snapshots.get(source, []) for source in sources]
         life.snapshots.clear()
         if not sources or not all(said):
             return None
-        replica = peer.replica
+        x = peer.replica.x
         known = list(chain.from_iterable(said))
         low, high = np.minimum.reduce(known), np.maximum.reduce(known)
-        slack = ROUNDING * (1 + float(np.abs(replica.anchor).max()))
-        if (replica.anchor < low - slack).any() or (replica.anchor > high + slack).any():
-            return "who joins takes up the mesh's model", "the anchor is outside of the snapshots' hull"
-        own, way = np.linalg.norm(replica.x - replica.anchor), np.linalg.norm(before.x - replica.anchor)
-        if own > OWN_SHARE * way + slack * np.sqrt(replica.x.size):
-            return "who joins keeps little of its own", f"{own:.3g} of a way of {way:.3g}"
+        slack = ROUNDING * (1 + float(np.abs(x).max()))
+        if (x < low - slack).any() or (x > high + slack).any():
+            return "who joins takes up the mesh's model", "it is outside of the snapshots' hull"
         return None
 
     def _published_next(self, machine: Machine, peer: Peer, seq: int, life: Life) -> tuple[str, str] | None:
@@ -340,7 +336,7 @@ def told(delta: Delta, size: int) -> tuple[Index, Vector, float]:
 
 
 MARKED = (
-    "x", "the anchor", "the served model", "the age", "the own base", "the bases", "seq", "the joining",
+    "x", "the served model", "the age", "the own base", "the bases", "seq", "the joining",
     "the peers known",
     "what is known of the sender",
 )  # fmt: skip
@@ -355,7 +351,7 @@ def mark(peer: Peer, event: ev.Event) -> tuple[Any, ...]:
     replica, joining, known = peer.replica, peer.joining, peer.neighbourhood.known
     sender = known.get(event.peer) if isinstance(event, ev.Received) else None
     return (
-        *(zlib.crc32(vector.data) for vector in (replica.x, replica.anchor, replica.served.x)),
+        *(zlib.crc32(vector.data) for vector in (replica.x, replica.served.x)),
         replica.age,
         peer.bases.own,
         len(peer.bases),

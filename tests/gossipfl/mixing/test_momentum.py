@@ -1,4 +1,4 @@
-"""Momentum: what its formulas say, that it settles where nothing moves, and that it stays within its bounds."""
+"""Momentum: what its formulas say, that it settles where nothing moves, and that a newcomer has none."""
 
 import numpy as np
 import pytest
@@ -6,9 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossipfl.kernels.numpy import PIECE
-from gossipfl.mixing.momentum import BETA, MU, QuasiGlobal
+from gossipfl.mixing.momentum import BETA, STRATEGIES
 from gossipfl.mixing.rate_correction import factor
 from gossipfl.model.replica import Replica
+from gossipfl.model.served import SLOWEST, Served
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import PUBLISH
 from tests.gossipfl.builders import a_learning_peer, flat, full_of, noise, trained
@@ -20,55 +21,60 @@ SIZES = (1, 20, PIECE + 3)
 def test_a_quadratic_is_minimised_all_the_same(pull: float, seed: int) -> None:
     """x moves by −pull·x per interval, and momentum adds its part: it must come to rest at zero."""
     x = noise(20, seed)
-    momentum = QuasiGlobal(x)
-    for _ in range(400):
+    served = Served(x)
+    for _ in range(1000):
         x -= np.float32(pull) * x
-        assert momentum.step(x)
+        served.add(x, "quasi-global")
     assert np.abs(x).max() < 0.05
 
 
 @pytest.mark.parametrize("size", SIZES)
-@given(seed=st.integers(0, 1000), mu=st.floats(0, 0.99), beta=st.floats(0, 1))
+@given(seed=st.integers(0, 1000))
 @settings(max_examples=20)
-def test_it_is_what_the_paper_says(size: int, seed: int, mu: float, beta: float) -> None:
-    """m ← μm + (1 − μ)·(x − last x) and x ← x + βm, in float64 and with both vectors."""
+def test_it_is_what_the_paper_says(size: int, seed: int) -> None:
+    """m ← (1 − c)·m + c·(x − last x) and x ← x + βm, in float64, once the average has begun."""
     x = noise(size, seed)
-    momentum = QuasiGlobal(x, mu, beta)
-    exact, last, m = x.astype(np.float64), x.astype(np.float64), np.zeros(size)
+    served = Served(x)
+    for turn in range(40):  # until c stays as it is
+        x += noise(size, turn, 0.1)
+        served.add(x, "none")
+    c, average, m = SLOWEST, served.x.astype(np.float64), None
+    exact = last = x.astype(np.float64)
     for turn in range(10):
         moved = noise(size, seed + turn + 1, 0.1)
         x += moved
-        assert momentum.step(x)
-        exact += moved
-        m = mu * m + (1 - mu) * (exact - last)
-        exact += beta * m
-        last = exact.copy()
+        served.add(x, "quasi-global")
+        exact = exact + moved
+        m = c * (exact - average) if m is None else (1 - c) * m + c * (exact - last)
+        last = exact
+        exact = exact + BETA * m
     assert np.allclose(x, exact, atol=1e-4)
 
 
-def test_a_replica_goes_on_in_the_direction_that_it_moved() -> None:
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_on_a_steady_way_steps_are_so_much_longer(strategy: str) -> None:
+    x = full_of(0.0)
+    served = Served(x)
+    for _ in range(200):
+        before = x.copy()
+        x += np.float32(0.01)
+        served.add(x, strategy)
+    longer = 1.0 if strategy == "none" else 1 / (1 - BETA)
+    assert np.allclose((x - before) / 0.01, longer, rtol=1e-3)
+
+
+def test_who_begins_anew_has_no_direction() -> None:
     replica = Replica(flat(8), full_of(0.0))
-    replica.add_momentum()
-    replica.add_training(full_of(1.0), 1)
-    replica.add_momentum()
-    assert np.allclose(replica.x, 1 + BETA * (1 - MU))
+    for _ in range(3):
+        replica.add_training(full_of(1.0), 1)
+        replica.end_interval("quasi-global")
+    assert (replica.x > 3).all()
     replica.restart(full_of(0.0))
-    replica.add_momentum()
-    assert (replica.x == full_of(0.0)).all(), "who begins anew has no direction"
+    replica.end_interval("quasi-global")
+    assert (replica.x == full_of(0.0)).all()
 
 
-def test_a_direction_that_overflows_is_forgotten() -> None:
-    replica = Replica(flat(8), full_of(0.0))
-    replica.add_momentum()
-    most = float(np.finfo(np.float32).max)
-    replica.add_training(full_of(0.99 * most), 1)
-    replica.add_momentum()
-    assert (replica.x == full_of(0.99 * most)).all()
-    replica.add_momentum()
-    assert (replica.x == full_of(0.99 * most)).all()
-
-
-@pytest.mark.parametrize(("name", "after"), [("none", 1.5), ("quasi-global", 1.5 + BETA * (1 - MU))])
+@pytest.mark.parametrize(("name", "after"), [("none", 1.5), ("quasi-global", 1.5 + BETA * 4 / 5)])
 def test_a_peer_takes_its_step_once_per_interval_and_before_training(name: str, after: float) -> None:
     peer = a_learning_peer(momentum=name)
     trained(peer, 0.0)

@@ -43,11 +43,19 @@ def test_memory_is_bounded_and_the_own_base_stays(received: list[tuple[int, bool
 
 
 def test_the_oldest_makes_room() -> None:
+    bases, used = Bases(full_of(0, 4)), [name_of(full_of(value, 4)) for value in (1, 2, 3)]
+    for value in (1, 2, 3):
+        bases.hold(full_of(value, 4), used)
+    assert [name in bases for name in used] == [False, True, True]
+    assert bases.own in bases
+
+
+def test_what_nobody_uses_is_let_go() -> None:
     bases = Bases(full_of(0, 4))
-    one, two, three = (bases.hold(full_of(value, 4)) for value in (1, 2, 3))
+    one, two = (bases.hold(full_of(value, 4)) for value in (1, 2))
     assert one not in bases
     assert two in bases
-    assert three in bases
+    assert bases.own in bases
 
 
 def test_a_base_can_not_be_changed_from_outside() -> None:

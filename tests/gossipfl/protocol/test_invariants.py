@@ -33,7 +33,8 @@ NAMES = ("a", "b", "c", "d")
 def a_mesh(seed: int, spread: float) -> dict[str, Peer]:
     """Four peers with one base and different models, linked to each other."""
     base = noise(SIZE, seed)
-    peers = {name: a_learning_peer(base, me=name, seed=seed + i, topology="k-out:k=2") for i, name in enumerate(NAMES)}
+    settings = {"topology": "k-out:k=2", "momentum": "none"}
+    peers = {name: a_learning_peer(base, me=name, seed=seed + i, **settings) for i, name in enumerate(NAMES)}
     for i, (name, peer) in enumerate(peers.items()):
         trained(peer, noise(SIZE, seed + 1 + i, spread))
         meet(peer, *(other for other in NAMES if other != name), age=peer.replica.age)
@@ -119,7 +120,6 @@ def test_equal_models_do_not_move_at_all(seed: int, age: float, rate: float) -> 
     effects = peer.handle(ev.Received("a", update(peer, x, age=age, rate=rate)), 4.0)
     assert len(only(ev.Merged, effects)) == 1
     assert peer.replica.x.tobytes() == x.tobytes()
-    assert peer.replica.anchor.tobytes() == x.tobytes()
 
 
 @given(st.integers(0, 1000))
@@ -196,12 +196,11 @@ def test_a_liar_about_its_age_never_makes_others_rebase(seed: int, ages: list[fl
 
 @given(st.integers(0, 1000), st.integers(1, 6), st.floats(0, 20), st.lists(st.floats(0, 1e15), min_size=3, max_size=3))
 def test_a_rebase_ends_between_its_peers(seed: int, others: int, own: float, ages: list[float]) -> None:
-    """I12, through the wire: the age is one of the peers', and own progress counts for a quarter of the way."""
+    """I12, through the wire: the age is one of the peers', and each coordinate is the median of theirs."""
     peer = a_learning_peer(noise(SIZE, seed), seed=seed)
     trained(peer, noise(SIZE, seed + 1, own))
     friends = ("a", "b", "c")
     meet(peer, *friends, age=1e15)
-    before = peer.replica.x.copy()
     peer.handle(ev.TimerFired(PUBLISH), 11.0)
     assume(peer.joining is not None)
     served = [noise(SIZE, seed + others + i) for i in range(3)]
@@ -210,5 +209,4 @@ def test_a_rebase_ends_between_its_peers(seed: int, others: int, own: float, age
     assert peer.joining is None
     assert peer.replica.age == sorted(ages)[1]
     assert peer.replica.age <= max(ages)
-    y = peer.replica.anchor
-    assert distance(peer.replica.x, y) <= 0.25 * distance(y, before) * (1 + 1e-4) + 1e-4
+    assert np.allclose(peer.replica.x, np.median(np.stack(served), axis=0), atol=0.1), "up to eight bits"

@@ -69,7 +69,6 @@ def test_all_begin_from_one_vector_the_one_with_the_smallest_name(order: tuple[i
     assert room.joined().keys() == {peer.me for peer in peers}
     for peer in peers:
         assert (peer.replica.x == smallest).all()
-        assert (peer.replica.anchor == smallest).all()
         assert (peer.replica.served.x == smallest).all()
         assert peer.bases.own == name_of(smallest)
 
@@ -138,7 +137,7 @@ def test_a_smallest_base_that_never_comes_does_not_hold_up_the_start() -> None:
 
 
 def test_who_has_learnt_alone_does_not_throw_it_away_for_a_smaller_name() -> None:
-    peer = a_learning_peer()
+    peer = a_learning_peer(momentum="none")
     trained(peer, 1.0)
     before = peer.replica.x.copy()
     meet(peer, *FRIENDS, base=bytes(16))
@@ -319,8 +318,7 @@ def test_a_node_that_was_away_for_long_takes_up_the_meshs_model() -> None:
         effects = peer.handle(ev.Received(name, snapshot(peer, full_of(1), age=2 * gap)), 9_002.0)
     assert only(ev.Joined, effects) == [ev.Joined(FRIENDS)]
     assert peer.replica.age == 2 * gap
-    # Own progress, 4 per coordinate, survives to a quarter of the way from 4.5 to the mesh's 1.
-    assert np.allclose(peer.replica.x, 1 + 3.5 / 4, atol=0.02)
+    assert np.allclose(peer.replica.x, 1, atol=0.02)
 
 
 @pytest.mark.parametrize(("share", "rebases"), [(0.9, False), (1.1, True)])

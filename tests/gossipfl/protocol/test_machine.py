@@ -156,7 +156,7 @@ class PeerMachine(RuleBasedStateMachine):
     @invariant()
     def numbers_are_sane(self) -> None:
         replica = self.peer.replica
-        for x in (replica.x, replica.anchor, replica.served.x):
+        for x in (replica.x, replica.served.x):
             assert x.dtype == np.float32
             assert np.isfinite(x).all()
         assert math.isfinite(replica.age)

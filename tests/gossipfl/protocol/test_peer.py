@@ -101,7 +101,7 @@ def test_with_nobody_there_nothing_is_published_and_training_goes_on() -> None:
 
 
 def test_a_tick_trains_from_the_merged_model_and_takes_it_into_the_served_one() -> None:
-    peer = with_friends()
+    peer = with_friends(momentum="none")
     trained(peer, 1.0)
     effects = peer.handle(ev.TimerFired(PUBLISH), 11.0)
     (train,) = only(ev.Train, effects)

@@ -284,7 +284,7 @@ def test_a_small_change_waits_until_more_is_saved() -> None:
 
 
 def test_an_empty_purse_gives_no_snapshots() -> None:
-    peer = learner(budget="8 kB/minute")
+    peer = learner(budget="4 kB/minute")
     meet(peer, "a", "b")
     trained(peer, noise(SIZE, 1))
     peer.handle(ev.TimerFired(PUBLISH), 9.0)
