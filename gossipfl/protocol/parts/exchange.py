@@ -14,10 +14,11 @@ import numpy as np
 
 from gossipfl.codec.codec import Delta, codec, decode, encode
 from gossipfl.codec.coordinates import All
-from gossipfl.codec.quantisers import check, quantiser, values
+from gossipfl.codec.quantisers import Quantiser, check, quantiser, values
 from gossipfl.codec.quantisers.floats import BFLOAT16, FLOAT32, is_bfloat16, round_to_bfloat16
 from gossipfl.errors import RemoteError
 from gossipfl.kernels import MAX_COORDINATE
+from gossipfl.kernels import numpy as reference
 from gossipfl.model.bases import name_of
 from gossipfl.model.replica import REFUSE_RADII
 from gossipfl.model.schema import FINGERPRINT_BYTES, Vector
@@ -25,13 +26,13 @@ from gossipfl.protocol.neighbour import Neighbour
 from gossipfl.protocol.parts.state import State
 from gossipfl.wire import messages as msg
 
-SNAPSHOT = quantiser("int4")
-"""The base is near enough for that, or is renewed; and a newcomer takes the median of several."""
 GIVE_AGAIN = 2.0
 """Seconds before the same peer is given another base or snapshot."""
 ZEROS = bytes(FINGERPRINT_BYTES)
 """Names the parent of a base that is sent in full."""
-RENEWAL = quantiser("int4")
+FEW, MORE = quantiser("int4"), quantiser("int8")
+"""A newcomer takes up what it is given as it is, so a snapshot has few bits only where that adds little noise."""
+RENEWAL = FEW
 """A base need not be anybody's model exactly: four bits bring it near enough. What comes out is rounded to bfloat16, so
 that it can be told in full with two bytes for each coordinate."""
 NOISY = 0.5
@@ -48,7 +49,7 @@ class Exchange:
 
     def __init__(self, state: State) -> None:
         self._state = state
-        self._noise = codec(state.settings.codec).quantiser.noise
+        self._own = codec(state.settings.codec).quantiser
         self._origins: dict[bytes, tuple[bytes, Delta]] = {}
         """Of bases that were not sent in full: the parent, and the difference to it."""
         self._renewed = 0
@@ -76,8 +77,9 @@ class Exchange:
         state = self._state
         if state.joining is None and now - neighbour.snapshot_given_at >= GIVE_AGAIN and state.budget.left(now) > 0:
             neighbour.snapshot_given_at = now
-            base = state.bases[state.bases.own]
-            payload, _ = encode(SNAPSHOT, All(), state.replica.served.x, base, state.rng, state.kernel)
+            served, base = state.replica.served.x, state.bases[state.bases.own]
+            near = state.apart and not self._noisy(FEW, reference.distance(served, base))
+            payload, _ = encode(FEW if near else MORE, All(), served, base, state.rng, state.kernel)
             state.send(peer, msg.Snapshot(state.fingerprint, state.bases.own, state.replica.age, payload))
 
     def take(self, base: msg.Base) -> bytes | None:
@@ -113,13 +115,13 @@ class Exchange:
             away = {name: state.replica.distance(bases[name]) for name in (own, *used) if name in bases}
             nearest = min(away, key=lambda name: (away[name], name))
             common, _ = state.wanted.common(own)
-            if self._noisy(away[own]) and away[nearest] <= NEARER * away[own]:
+            if self._noisy(self._own, away[own]) and away[nearest] <= NEARER * away[own]:
                 self._adopt(nearest)
             elif common not in bases:
                 self.ask(state.wanted.holder(common), common, now)
-            elif not (self._noisy(away[common]) and away[own] <= NEARER * away[common]):
+            elif not (self._noisy(self._own, away[common]) and away[own] <= NEARER * away[common]):
                 self._adopt(common)
-        elif self._is_turn() and self._noisy(state.replica.distance(bases[own])):
+        elif self._is_turn() and self._noisy(self._own, state.replica.distance(bases[own])):
             self._renew()
 
     def _is_turn(self) -> bool:
@@ -128,9 +130,9 @@ class Exchange:
         saved = state.budget.spent - self._renewed >= SELDOM * RENEWAL.bits / 8 * state.replica.x.size
         return saved and state.rng.random() < 1 / SELDOM / (1 + len(state.neighbourhood.known))
 
-    def _noisy(self, distance: float) -> bool:
-        """Is a base at that distance too far away?"""
-        return 0 < NOISY * self._state.apart < self._noise * distance
+    def _noisy(self, bits: Quantiser, distance: float) -> bool:
+        """Is a base at that distance too far away for so few `bits`?"""
+        return 0 < NOISY * self._state.apart < bits.noise * distance
 
     def _renew(self) -> None:
         """Publish against a new base, next to our model."""
