@@ -1,4 +1,4 @@
-"""What is saved: a peer that comes back goes on from it, with its model, its base and whom it knew; and when to save."""
+"""What is saved: who comes back goes on from it, with its model, its base and whom it knew; and when to save."""
 
 from __future__ import annotations
 
