@@ -64,6 +64,8 @@ class View:
             "refused": telemetry.refused,
             "failures": telemetry.failures,
             "last_failure": telemetry.last_failure,
+            "saved_at": telemetry.saved_at,
+            "save_error": telemetry.save_error,
             "peers": len(peer.neighbourhood.live()),
             "bytes_sent": self._network.bytes_sent,
             "bytes_received": self._network.bytes_received,
