@@ -1,9 +1,9 @@
 """Flow updating: the average of a number over all members, kept exactly under loss, duplication and reordering.
 
-Jesus, Baquero, Almeida (2009). Node i has a value vᵢ, and for each neighbour j the flow fᵢⱼ of value from i to j. Its
-estimate is eᵢ = vᵢ − Σⱼ fᵢⱼ. Neighbours tell each other flow and estimate, not changes, so the last message makes up for
-all that were lost; where fᵢⱼ = −fⱼᵢ everywhere, the sum of the estimates is that of the values. A neighbour that is gone
-takes its flow along, and the others find the average of those who are left.
+Jesus, Baquero, Almeida (2009). Node i has a value v, and for each neighbour j the flow f of value from i to j. Its
+estimate is e = v − Σ f. Neighbours tell each other flow and estimate, not changes, so the last message makes up for all
+that were lost; where the two flows of each pair add up to nothing, the sum of the estimates is that of the values. A
+neighbour that is gone takes its flow along, and the others find the average of those who are left.
 """
 
 from __future__ import annotations
