@@ -168,5 +168,17 @@ class Failed(Struct, frozen=True, gc=False):
     reason: str
 
 
-Report: TypeAlias = Joined | Published | Merged | Refused | Failed
+class Suspected(Struct, frozen=True, gc=False):
+    """`peer`, whom there is a link with, does not answer, neither us nor others."""
+
+    peer: str
+
+
+class Died(Struct, frozen=True, gc=False):
+    """`peer` has not refuted in time that it is dead; the link is cut."""
+
+    peer: str
+
+
+Report: TypeAlias = Joined | Published | Merged | Refused | Failed | Suspected | Died
 Effect: TypeAlias = Send | Dial | Disconnect | SetTimer | Train | Report

@@ -90,7 +90,7 @@ class Driver:
             case ev.Disconnect(peer, reason):
                 self._telemetry.note_disconnect(peer, reason)
                 self._network.disconnect(peer)
-            case ev.Joined() | ev.Published() | ev.Merged() | ev.Refused() | ev.Failed():
+            case ev.Joined() | ev.Published() | ev.Merged() | ev.Refused() | ev.Failed() | ev.Suspected() | ev.Died():
                 self._telemetry.note(effect)
             case _:
                 assert_never(effect)

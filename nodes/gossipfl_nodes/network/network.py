@@ -31,7 +31,6 @@ from libp2p.utils.address_validation import get_available_interfaces
 from multiaddr import Multiaddr
 
 from gossipfl.errors import LocalError, RemoteError
-from gossipfl.protocol import contacts
 from gossipfl.protocol.events import Connected, DialFailed, Disconnected, Event, Received
 from gossipfl_nodes.network import cures
 from gossipfl_nodes.network.link import Link, watch
@@ -41,8 +40,8 @@ MAX_DIALS = 8
 """At the same time: addresses are hearsay, and nobody should be able to point a mesh at a victim."""
 UNREACHABLE_EVERY = 60.0
 """Seconds between two lines about the same peer that doesn't answer."""
-MAX_LINKS = contacts.MAX_LINKS + 32
-"""More than the core keeps, so that newcomers get in while it lets go of others."""
+MAX_LINKS = 128
+"""More than the core keeps, so that newcomers get in while it lets go of others, and a topology may name many."""
 DIAL_TIMEOUT = 5.0
 """Seconds for each address: a dial takes about six round trips."""
 FLUSH_TIMEOUT = 2.0

@@ -120,7 +120,7 @@ class PeerMachine(RuleBasedStateMachine):
     @rule(other=OTHERS, start=st.integers(0, 1000))
     def an_introduction(self, other: str, start: int) -> None:
         known = tuple(msg.KnownPeer(f"p{i}", ("somewhere",)) for i in range(start, start + msg.MAX_PEERS))
-        self.happen(ev.Received(other, msg.encode(msg.Peers(known))))
+        self.happen(ev.Received(other, msg.encode(msg.Peers(known, asks=len(known) % 2 == 0))))
 
     @rule(other=OTHERS)
     def a_goodbye(self, other: str) -> None:
