@@ -100,18 +100,19 @@ class Contacts:
 
     def _spare(self) -> list[str]:
         """Links to let go of because there are too many."""
-        surplus = self._neighbourhood.linked() - MAX_LINKS
-        if surplus <= 0:
+        if self._neighbourhood.linked() <= MAX_LINKS:
             return []
-        others = self._unnamed()
         links = self._neighbourhood.links
+        others, parted = self._unnamed(), sum(neighbour.parted for neighbour in links.values())
+        surplus = max(0, len(links) - parted - MAX_LINKS)
         theirs = [peer for peer in others if not links[peer].outbound]
         chosen = self._some_of(theirs, surplus)
         ours = [peer for peer in others if links[peer].outbound]
         return chosen + self._some_of(ours, min(surplus - len(chosen), len(ours) - CHOSEN))
 
     def _unnamed(self) -> list[str]:
-        return [peer for peer in self._neighbourhood.links if peer not in self.named]
+        links = self._neighbourhood.links
+        return [peer for peer, neighbour in links.items() if peer not in self.named and not neighbour.parted]
 
     def _candidates(self) -> list[str]:
         """Whom there is no link with and who could be dialled."""

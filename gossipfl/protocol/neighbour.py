@@ -80,6 +80,8 @@ class Neighbour(Struct, gc=False):
     link: Link = Link.NONE
     outbound: bool = False
     """Did we dial it, when the last link was made?"""
+    parted: bool = False
+    """Did one end say that this link shall end, as there are enough?"""
     greeted: bool = False
     """Has it said Hello since the last link ended?"""
     spoke: bool = False

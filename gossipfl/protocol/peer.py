@@ -159,8 +159,9 @@ class Peer(State):
             case msg.Peers():
                 self._links.on_peers(peer, message, now)
             case msg.Goodbye():
-                self._failures.left(peer, neighbour)
-                self._links.on_goodbye(peer)
+                if message.leaves:
+                    self._failures.left(peer, neighbour)
+                self._links.on_goodbye(peer, message)
             case msg.Ping() | msg.Ack() | msg.PingFor():
                 self._failures.on_message(peer, message, now)
             case _:
@@ -249,7 +250,7 @@ class Peer(State):
     def _stop(self, now: float) -> None:
         self._publish(now)
         for peer in self.neighbourhood.live():
-            self.send(peer, msg.Goodbye())
+            self.send(peer, msg.Goodbye(leaves=True))
 
 
 __all__ = ["INTRODUCE_EVERY", "JOIN", "PROBE", "PUBLISH", "Peer"]

@@ -128,7 +128,10 @@ class Snapshot(Struct, frozen=True, array_like=True, gc=False, tag=7, forbid_unk
 
 
 class Goodbye(Struct, frozen=True, array_like=True, gc=False, tag=8, forbid_unknown_fields=True):
-    """I leave on purpose; don't redial me."""
+    """I end this link on purpose; don't redial me."""
+
+    leaves: bool
+    """Do I leave the mesh? If not, I have links enough; cut this one."""
 
 
 class Count(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):

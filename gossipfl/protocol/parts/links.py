@@ -17,6 +17,7 @@ from gossipfl.protocol.neighbourhood import MAX_KNOWN, MAX_NEWS
 from gossipfl.protocol.parts.state import State
 from gossipfl.wire import messages as msg
 
+ENOUGH = "there are links enough"
 MAX_STRIKES = 10
 """Refused frames before the link is cut; an accepted update wins one back."""
 
@@ -27,6 +28,8 @@ class Links:
     def __init__(self, state: State, live: Callable[[float], None]) -> None:
         self._state = state
         self._live = live
+        self._parting: list[str] = []
+        """Who was told to cut the link at the last tick."""
 
     def dial(self, peer: str) -> None:
         """Dial `peer` if it is one to have a link with."""
@@ -66,8 +69,7 @@ class Links:
     def keep(self, now: float) -> None:
         """Dial contacts that there is no link to, let go of others if there are too many, greet again who is silent."""
         state = self._state
-        for peer in state.contacts.renew(state.epoch(now)):
-            state.emit(ev.Disconnect(peer, "there are links enough"))
+        self._part(state.contacts.renew(state.epoch(now)))
         for peer in state.contacts.missing():
             self.dial(peer)
         self.greet_the_silent()
@@ -87,9 +89,12 @@ class Links:
         hood = self._state.neighbourhood
         if peer not in hood.known:
             return
+        neighbour = hood.meet(peer)
+        parted, neighbour.parted = neighbour.parted, False
         hood.set_greeted(peer, greeted=False)
         hood.set_link(peer, Link.NONE)
-        self.dial_later(peer)
+        if not parted:
+            self.dial_later(peer)
         self._live(now)
 
     def greet_the_silent(self) -> None:
@@ -133,10 +138,15 @@ class Links:
         if peers.asks:
             self.introduce(peer, now)
 
-    def on_goodbye(self, peer: str) -> None:
-        """`peer` leaves on purpose."""
-        self._state.neighbourhood.set_greeted(peer, greeted=False)
-        self._state.neighbourhood.locate(peer, ())
+    def on_goodbye(self, peer: str, goodbye: msg.Goodbye) -> None:
+        """`peer` ends the link on purpose."""
+        hood = self._state.neighbourhood
+        hood.set_greeted(peer, greeted=False)
+        if goodbye.leaves:
+            hood.locate(peer, ())
+        else:
+            hood.meet(peer).parted = True
+            self._state.emit(ev.Disconnect(peer, ENOUGH))
 
     def introduce(self, peer: str, now: float, *, asks: bool = False) -> None:
         """Tell `peer` about others, and perhaps ask it for those that it knows."""
@@ -155,6 +165,17 @@ class Links:
             neighbour.strikes = 0
             self._state.neighbourhood.locate(peer, ())  # not redialled; it may come back by itself
             self._state.emit(ev.Disconnect(peer, f"refused too often, last: {reason}"))
+
+    def _part(self, peers: list[str]) -> None:
+        """Have these cut their links with us: they know then that they need not dial. Cut those that did not."""
+        links = self._state.neighbourhood.links
+        for peer in self._parting:
+            if peer in links and links[peer].parted:
+                self._state.emit(ev.Disconnect(peer, ENOUGH))
+        self._parting = peers
+        for peer in peers:
+            links[peer].parted = True
+            self._state.send(peer, msg.Goodbye(leaves=False))
 
     def _linked(self, peer: str, now: float) -> None:
         self.introduce(peer, now)

@@ -292,7 +292,7 @@ def test_a_node_that_nobody_answers_takes_more_time() -> None:
 
 def test_a_goodbye_is_passed_on() -> None:
     peer = learner("a", "b")
-    says(peer, "a", msg.Goodbye())
+    says(peer, "a", msg.Goodbye(leaves=True))
     ((_, answer),) = told(msg.Ack, says(peer, "b", msg.Ping(1, (), COUNT)))
     assert answer.rumours == (Rumour("a", Standing.LEFT, 1, 0),)
 

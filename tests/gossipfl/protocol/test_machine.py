@@ -124,7 +124,7 @@ class PeerMachine(RuleBasedStateMachine):
 
     @rule(other=OTHERS)
     def a_goodbye(self, other: str) -> None:
-        self.happen(ev.Received(other, msg.encode(msg.Goodbye())))
+        self.happen(ev.Received(other, msg.encode(msg.Goodbye(leaves=True))))
 
     @rule(other=OTHERS, junk=st.binary(max_size=20))
     def junk(self, other: str, junk: bytes) -> None:

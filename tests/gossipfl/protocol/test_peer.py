@@ -382,7 +382,7 @@ def test_who_leaves_before_it_joined_hands_nothing_over() -> None:
 
 def test_who_said_goodbye_is_neither_published_to_nor_dialled() -> None:
     peer = with_friends("a", "b")
-    peer.handle(ev.Received("a", msg.encode(msg.Goodbye())), 4.0)
+    peer.handle(ev.Received("a", msg.encode(msg.Goodbye(leaves=True))), 4.0)
     assert [to for to, _ in said(trained(peer))] == [("b",)]
     assert not peer.handle(ev.Disconnected("a"), 11.0)
     meet(peer, "a")

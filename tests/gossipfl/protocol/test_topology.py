@@ -67,7 +67,9 @@ def dialled(effects: list[ev.Effect]) -> list[str]:
 
 
 def cut(effects: list[ev.Effect]) -> list[str]:
-    return [cut.peer for cut in only(ev.Disconnect, effects)]
+    """Whose link ends: the other end is told, and cuts it."""
+    assert not only(ev.Disconnect, effects)
+    return [to for to, goodbye in told(msg.Goodbye, effects) if not goodbye.leaves]
 
 
 def carry_out_cuts(peer: Peer, effects: list[ev.Effect], epoch: int) -> None:
@@ -162,7 +164,7 @@ def test_a_publish_goes_only_to_those_who_are_there(topology: str) -> None:
     peer.handle(ev.Received("early", hello(peer)), at(4))
     assert published(peer, 5) == {"a", "b", "c"}
     peer.handle(ev.Disconnected("a"), at(6))
-    peer.handle(ev.Received("b", msg.encode(msg.Goodbye())), at(6))
+    peer.handle(ev.Received("b", msg.encode(msg.Goodbye(leaves=True))), at(6))
     assert published(peer, 6) == {"c"}
     peer.handle(ev.Received("silent", hello(peer)), at(7))
     assert published(peer, 7) == {"c", "silent"}
@@ -327,6 +329,26 @@ def test_those_who_dial_in_can_not_push_out_all_that_a_node_chose_itself() -> No
     assert len(set(own) & set(peer.neighbourhood.links)) >= CHOSEN - 1, "one has had its turn"
 
 
+def test_a_link_that_ends_because_there_are_enough_is_cut_by_the_other_end_and_redialled_by_none() -> None:
+    peer = a_learning_peer()
+    meet(peer, "a", "b", now=at(4))
+    effects = peer.handle(ev.Received("a", msg.encode(msg.Goodbye(leaves=False))), at(5))
+    assert [cut.peer for cut in only(ev.Disconnect, effects)] == ["a"]
+    effects = peer.handle(ev.Disconnected("a"), at(5))
+    assert not only(ev.SetTimer, effects)
+    assert peer.contacts.wants("a")
+    assert dialled(tick(peer, 6)) == ["a"], "where there is nobody else, it is one to have a link with again"
+
+
+def test_who_does_not_cut_the_link_as_told_is_cut_off() -> None:
+    peer = a_learning_peer()
+    meet(peer, *[f"q{i:03}" for i in range(MAX_LINKS + 40)], now=at(4))
+    told_so = cut(tick(peer, 4))
+    effects = tick(peer, 5)
+    assert sorted(cut.peer for cut in only(ev.Disconnect, effects)) == sorted(told_so)
+    assert not told(msg.Goodbye, effects), "nobody else has to go instead"
+
+
 def test_nobody_can_tell_which_spare_links_will_be_shed() -> None:
     """Else who comes first, or last, could push out whom it likes."""
     many, shed = [f"q{i:03}" for i in range(MAX_LINKS + 10)], set()
@@ -456,7 +478,9 @@ def test_snapshots_are_asked_only_of_those_who_are_ahead() -> None:
     effects = meet(peer, "old1", "old2", age=1000.0) + meet(peer, "new", age=0.0)
     assert not asked(effects), "perhaps there is a third"
     assert asked(peer.handle(ev.TimerFired(JOIN), PATIENCE)) == ["old1", "old2"]
-    peer.handle(ev.Received("old1", msg.encode(msg.Goodbye())), PATIENCE)  # it is answered by the other alone
+    peer.handle(
+        ev.Received("old1", msg.encode(msg.Goodbye(leaves=True))), PATIENCE
+    )  # it is answered by the other alone
     effects = peer.handle(ev.Received("old2", snapshot(peer, full_of(0.6))), PATIENCE + 1)
     assert only(ev.Joined, effects) == [ev.Joined(("old2",))]
 

@@ -61,7 +61,7 @@ BY_KIND: dict[str, st.SearchStrategy[Any]] = {
     "Base": st.builds(msg.Base, hashes, hashes, payloads),
     "NeedSnapshot": st.just(msg.NeedSnapshot()),
     "Snapshot": st.builds(msg.Snapshot, hashes, hashes, ages, payloads),
-    "Goodbye": st.just(msg.Goodbye()),
+    "Goodbye": st.builds(msg.Goodbye, st.booleans()),
     "Ping": st.builds(msg.Ping, counters, rumours, counts),
     "Ack": st.builds(msg.Ack, counters, ids, rumours, counts),
     "PingFor": st.builds(msg.PingFor, counters, ids, addresses),
@@ -134,7 +134,7 @@ def ping(**fields: Any) -> list[Any]:
 
 
 GOOD: list[Any] = [
-    hello(), update(), snapshot(), hello(at=["a"] * 8), hello(age=3), update(rate=1), [6], [8], [2, [], True], ping(),
+    hello(), update(), snapshot(), hello(at=["a"] * 8), hello(age=3), update(rate=1), [6], [8, True], [2, [], True], ping(),
     ping(rumours=[["b", 0, 1, 2]] * 8), [12, 1, "a", [["b", 3, 1, 2]], [1, 2, 0, -1]], [13, 1, "a", []],
 ]  # fmt: skip
 
@@ -152,10 +152,12 @@ BAD: dict[str, Any] = {
     "tag 9": [9],
     "tag -1": [-1],
     "tag 2**63": [2**63],
-    "tag as a float": [8.0],
-    "tag as a string": ["8"],
-    "tag as an array": [[8]],
-    "goodbye with a field": [8, 1],
+    "tag as a float": [8.0, True],
+    "tag as a string": ["8", True],
+    "tag as an array": [[8], True],
+    "goodbye without its field": [8],
+    "goodbye with another field": [8, 1],
+    "goodbye with two": [8, True, True],
     "need snapshot with a field": [6, None],
     "hello without its last field": hello()[:-1],
     "hello with one more": [*hello(), 1],
@@ -250,8 +252,8 @@ RAW: dict[str, bytes] = {
     "nothing": b"",
     "a byte that MessagePack never uses": b"\xc1",
     "half a message": msg.encode(msg.NeedBase(HASH, HASH))[frames.OVERHEAD : -1],
-    "a message and a half": bytes(frames.unwrap(msg.encode(msg.Goodbye()))) + b"\x91",
-    "two messages": bytes(frames.unwrap(msg.encode(msg.Goodbye()))) * 2,
+    "a message and a half": bytes(frames.unwrap(msg.encode(msg.Goodbye(leaves=True)))) + b"\x91",
+    "two messages": bytes(frames.unwrap(msg.encode(msg.Goodbye(leaves=True)))) * 2,
     "an array that claims 2**32 - 1 items": b"\xdd\xff\xff\xff\xff",
     "an array that claims 65 items": b"\xdc\x00\x41" + b"\x01" * 65,
     "a map that claims 2**32 - 1 items": b"\xdf\xff\xff\xff\xff",
