@@ -180,5 +180,19 @@ class Died(Struct, frozen=True, gc=False):
     peer: str
 
 
-Report: TypeAlias = Joined | Published | Merged | Refused | Failed | Suspected | Died
+class Partitioned(Struct, frozen=True, gc=False):
+    """So many peers can't be reached any more, and so many are there: the mesh looks split. Nothing has to be done."""
+
+    missing: int
+    there: int
+
+
+class Healed(Struct, frozen=True, gc=False):
+    """It does not look split any longer."""
+
+    missing: int
+    there: int
+
+
+Report: TypeAlias = Joined | Published | Merged | Refused | Failed | Suspected | Died | Partitioned | Healed
 Effect: TypeAlias = Send | Dial | Disconnect | SetTimer | Train | Report

@@ -29,6 +29,7 @@ from gossipfl.protocol.parts.joiner import JOIN, Joiner
 from gossipfl.protocol.parts.links import Links
 from gossipfl.protocol.parts.merging import Merging
 from gossipfl.protocol.parts.publishing import Publishing
+from gossipfl.protocol.parts.reach import Reach
 from gossipfl.protocol.parts.state import State
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
@@ -82,7 +83,8 @@ class Peer(State):
         self._exchange = Exchange(self)
         self._merging = Merging(self, self._exchange)
         self._joiner = Joiner(self, self._exchange, self._begin)
-        self._links = Links(self, self._joiner.news)
+        self.reach = Reach(self)
+        self._links = Links(self, self.reach, self._joiner.news)
         self._publishing = Publishing(self)
         self.census = Census(self)
         self._failures = Failures(self, self._links, self.census)
@@ -195,6 +197,7 @@ class Peer(State):
             self._joiner.again(now)
             return
         self._links.keep(now)
+        self.reach.look(now)
         self._exchange.agree(now)
         self.replica.end_interval(self.settings.momentum)
         self._train()

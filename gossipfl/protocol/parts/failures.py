@@ -25,7 +25,7 @@ PROBE = "probe"
 """The timer of all of it."""
 SHORTEST_PERIOD, LONGEST_PERIOD = 1.0, 300.0
 """Seconds. In between a period is a publish interval: who learns seldom is in no hurry, and pays for each byte."""
-DIRECT, INDIRECT = 0.3, 0.3
+DIRECT, INDIRECT = 0.3, 0.35
 """Parts of a period that an answer may take, first the peer's own, and then by way of others."""
 HELPERS = 3
 """Others who are asked to ask, as in memberlist."""

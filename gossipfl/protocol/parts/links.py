@@ -14,6 +14,7 @@ from gossipfl.protocol import events as ev
 from gossipfl.protocol.contacts import MAX_LINKS
 from gossipfl.protocol.neighbour import Link, Neighbour
 from gossipfl.protocol.neighbourhood import MAX_KNOWN, MAX_NEWS
+from gossipfl.protocol.parts.reach import Reach
 from gossipfl.protocol.parts.state import State
 from gossipfl.wire import messages as msg
 
@@ -25,8 +26,8 @@ MAX_STRIKES = 10
 class Links:
     """The links of a peer. `live` is called with the time when there is one more or less."""
 
-    def __init__(self, state: State, live: Callable[[float], None]) -> None:
-        self._state = state
+    def __init__(self, state: State, reach: Reach, live: Callable[[float], None]) -> None:
+        self._state, self._reach = state, reach
         self._live = live
         self._parting: list[str] = []
         """Who was told to cut the link at the last tick."""
@@ -94,6 +95,7 @@ class Links:
         hood.set_greeted(peer, greeted=False)
         hood.set_link(peer, Link.NONE)
         if not parted:
+            self._reach.lost(peer, now)
             self.dial_later(peer)
         self._live(now)
 
@@ -143,6 +145,7 @@ class Links:
         hood = self._state.neighbourhood
         hood.set_greeted(peer, greeted=False)
         if goodbye.leaves:
+            hood.meet(peer).parted = True
             hood.locate(peer, ())
         else:
             hood.meet(peer).parted = True
@@ -178,6 +181,7 @@ class Links:
             self._state.send(peer, msg.Goodbye(leaves=False))
 
     def _linked(self, peer: str, now: float) -> None:
+        self._reach.back(peer)
         self.introduce(peer, now)
         self._live(now)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from math import inf
-from typing import IO, Protocol, TypeAlias, assert_never
+from typing import IO, Protocol, TypeAlias
 
 import msgspec
 
@@ -288,10 +288,8 @@ class World:
                 self._dial(machine, peer)
             case ev.Disconnect(peer, _):
                 self._unlink(machine.name, peer)
-            case ev.Merged() | ev.Joined() | ev.Published() | ev.Refused() | ev.Failed() | ev.Suspected() | ev.Died():
-                pass  # observers have seen it
             case _:
-                assert_never(effect)
+                pass  # a report, which observers have seen
 
     def _train(self, machine: Machine, request: ev.Train) -> None:
         vector = request.start.copy()

@@ -134,7 +134,8 @@ def ping(**fields: Any) -> list[Any]:
 
 
 GOOD: list[Any] = [
-    hello(), update(), snapshot(), hello(at=["a"] * 8), hello(age=3), update(rate=1), [6], [8, True], [2, [], True], ping(),
+    hello(), update(), snapshot(), hello(at=["a"] * 8), hello(age=3), update(rate=1), [6], [8, True], [2, [], True],
+    ping(),
     ping(rumours=[["b", 0, 1, 2]] * 8), [12, 1, "a", [["b", 3, 1, 2]], [1, 2, 0, -1]], [13, 1, "a", []],
 ]  # fmt: skip
 
