@@ -24,7 +24,7 @@ def lose(peer: Peer, *gone: str, now: float = 5.0) -> None:
 
 def reports(peer: Peer, now: float) -> list[ev.Effect]:
     effects = peer.handle(ev.TimerFired(PUBLISH), now)
-    return only(ev.Partitioned, effects) + only(ev.Healed, effects)  # type: ignore[operator]
+    return [*only(ev.Partitioned, effects), *only(ev.Healed, effects)]
 
 
 def test_a_third_that_is_gone_looks_like_a_partition_and_is_reported_once() -> None:
