@@ -94,6 +94,7 @@ def test_who_is_frozen_for_long_is_dead_and_comes_back() -> None:
         assert len(machine.peer.neighbourhood.live()) == 9
 
 
+@pytest.mark.soak
 def test_all_know_about_how_many_they_are() -> None:
     world = mesh(60)
     world.run(SETTLED + 250.0)
@@ -123,6 +124,7 @@ def test_links_are_few_the_same_from_both_ends_and_change_little_by_little() -> 
     assert statistics.fmean(map(len, seen.values())) > 1.4 * SIZE, "others get their turn"
 
 
+@pytest.mark.soak
 def test_a_ring_of_more_than_anybody_knows_comes_together() -> None:
     world = mesh(200, topology="ring")
     ring, everybody = Ring(), dict.fromkeys(world.machines, "")
