@@ -4,7 +4,7 @@
     1 an exception in a stream handler ends the whole host      guard
     2 a cancelled write leaves half a frame on the connection   PatientStream.write: a frame once begun is finished
     3 a reader idle for 5 s kills its sender's stream           PatientStream.write: waits STALL_TIMEOUT for the window
-    4 only the first address of a peer is dialled               dial: one address after the other
+    4 only the first address of a peer is dialled               dial: one after the other, a little apart
     5 a failed dial blocks the peer for 60 s                    dial: lifts the block
     6 a frozen peer goes unnoticed                              silence: how long no byte has come, for the link's rule
     7 the 257th open stream waits for ever without a word       open_stream: refuses at once
@@ -42,6 +42,7 @@ from libp2p.stream_muxer.yamux import yamux
 from multiaddr import Multiaddr
 
 from gossipfl.errors import LocalError
+from gossipfl_nodes.network.discovery.addresses import resolved
 from gossipfl_nodes.network.pieces import Pieces
 
 log = structlog.get_logger("network")
@@ -61,6 +62,8 @@ READ_AHEAD = 1 << 18
 TCP_INFO_SIZE, LAST_DATA_RECV = 104, 52
 """Of Linux's struct tcp_info, and where in it stands how many milliseconds ago data came."""
 ADDRESS_TTL = 3600
+HEAD_START = 0.5
+"""Seconds that an address has before the next is tried as well: two round trips of a slow link."""
 
 
 def install() -> None:
@@ -190,6 +193,14 @@ def abort(conn: Any) -> None:
         stream.socket.close()
 
 
+def near_end(conn: Any) -> str:
+    """The address of ours that a Yamux connection is bound to; empty if its socket is closed."""
+    stream = _socket_stream(conn)
+    with contextlib.suppress(OSError):
+        return str(stream.socket.getsockname()[0]).partition("%")[0] if stream is not None else ""
+    return ""
+
+
 def _socket_stream(conn: Any) -> trio.SocketStream | None:
     layer = conn
     for name in ("secured_conn", "conn", "read_writer", "read_write_closer", "stream", "stream"):
@@ -312,29 +323,77 @@ async def _release_when_closed(self: Swarm, closer: Any, *arguments: Any) -> Non
         nursery.cancel_scope.cancel()
 
 
-async def dial(host: IHost, peer: ID, addresses: Sequence[str], timeout: float) -> None:
-    """Connect to `peer` at the first of `addresses` that answers, each given `timeout` seconds.
+async def dial(host: IHost, peer: ID | None, addresses: Sequence[str | Multiaddr], timeout: float) -> ID:
+    """Connect to `peer` at the first of `addresses` that answers, or without `peer` to whoever that is; return its id.
+
+    Each address is given `timeout` seconds, and HEAD_START until the next is tried beside it (RFC 8305, 2017). Names
+    are looked up anew.
 
     Raises:
         ConnectionError: none answers.
     """
     network = cast("Swarm", host.get_network())
-    if network.get_connections(peer):
-        return
-    reasons = []
-    for address in addresses:
+    if peer is not None and network.get_connections(peer):
+        return peer
+    reasons: list[str] = []
+    met: list[tuple[ID, Multiaddr]] = []
+
+    async def attempt(address: str | Multiaddr, failed: trio.Event) -> None:
         try:
             with trio.fail_after(timeout):
-                connection = await network.dial_addr(Multiaddr(address), peer)
-                await connection.event_started.wait()
+                met.append(await _connect(network, peer, str(address)))
         except Exception as error:  # noqa: BLE001
             reasons.append(f"{address}: {error or type(error).__name__}")
+            failed.set()
         else:
-            host.get_peerstore().add_addrs(peer, [Multiaddr(address)], ADDRESS_TTL)
-            return
-        finally:
+            nursery.cancel_scope.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for address in addresses:
+                nursery.start_soon(attempt, address, failed := trio.Event())
+                with trio.move_on_after(HEAD_START):
+                    await failed.wait()
+    finally:
+        if peer is not None:
             network.unblock_peer(peer)
-    raise ConnectionError("; ".join(reasons) or "no address is known")
+    if not met:
+        raise ConnectionError("; ".join(reasons) or "no address is known")
+    found, where = met[0]
+    host.get_peerstore().add_addrs(found, [where], ADDRESS_TTL)
+    return found
+
+
+async def _connect(network: Swarm, peer: ID | None, address: str) -> tuple[ID, Multiaddr]:
+    errors: list[Exception] = []
+    for place in await resolved(address):
+        try:
+            if peer is None:
+                return await _connect_to_anybody(network, Multiaddr(place)), Multiaddr(place)
+            connection = await network.dial_addr(Multiaddr(place), peer)
+            await connection.event_started.wait()
+            return peer, Multiaddr(place)
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+    raise errors[0]
+
+
+async def _connect_to_anybody(network: Swarm, address: Multiaddr) -> ID:
+    transport = network.transport_manager.transport_for_dialing(address)
+    if transport is None:
+        raise ConnectionError("no TCP address")
+    raw = await transport.dial(address)
+    try:
+        # The swarm insists on an id, Noise doesn't: its handshake proves whichever id the other end tells.
+        secured = await network.upgrader.security_multistream.secure_outbound(raw, cast("ID", None))
+        if (found := secured.get_remote_peer()) == network.get_peer_id():
+            raise ConnectionError("that is this device itself")
+        await network.add_conn(await network.upgrader.upgrade_connection(secured, found), direction="outbound")
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await raw.close()
+        raise
+    return found
 
 
 async def open_stream(host: IHost, peer: ID, protocol: str, timeout: float) -> INetStream:

@@ -1,7 +1,7 @@
 """The network of one device: a libp2p host, and a link to each peer.
 
-Turns the world into the core's events (Connected, DialFailed, Disconnected, Received) on a channel, and takes Send,
-Dial and Disconnect as calls that never wait. Nothing that a peer does raises past its own link.
+Turns the world into the core's events (Connected, DialFailed, Disconnected, Found, Readdressed, Received) on a channel,
+and takes Send, Dial and Disconnect as calls that never wait. Nothing that a peer does raises past its own link.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from gossipfl_nodes.network import lean  # noqa: F401 - before libp2p
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import structlog
 import trio
@@ -21,19 +21,19 @@ from libp2p.abc import IHost, INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair as ed25519_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as x25519_key_pair
 from libp2p.custom_types import TProtocol
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.peer.id import ID
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
-from libp2p.utils.address_validation import get_available_interfaces
 from multiaddr import Multiaddr
 
 from gossipfl.errors import LocalError, RemoteError
 from gossipfl.protocol import contacts
-from gossipfl.protocol.events import Connected, DialFailed, Disconnected, Event, Received
+from gossipfl.protocol.events import Connected, DialFailed, Disconnected, Event, Found, Readdressed, Received
 from gossipfl_nodes.network import cures
+from gossipfl_nodes.network.discovery import addresses as places
 from gossipfl_nodes.network.link import Link, watch
 
 PROTOCOL = "/gossipfl/1"
@@ -57,7 +57,13 @@ class Network:
     """Links over a running libp2p host; made by `open_network`."""
 
     def __init__(
-        self, host: IHost, events: trio.MemorySendChannel[Event], nursery: trio.Nursery, max_body: int, refuse: Refuse
+        self,
+        host: IHost,
+        events: trio.MemorySendChannel[Event],
+        nursery: trio.Nursery,
+        max_body: int,
+        refuse: Refuse,
+        announce: tuple[str, ...],
     ) -> None:
         self.id = str(host.get_id())
         self._host = host
@@ -68,8 +74,9 @@ class Network:
         self._dialling: set[str] = set()
         self._dials = trio.CapacityLimiter(MAX_DIALS)
         self._unreachable: dict[str, float] = {}
-        bound = [address for listening in host.get_addrs() for address in _reachable(listening)]
-        self.addresses = tuple(dict.fromkeys(bound))
+        self._announced = announce
+        self._moved = trio.lowlevel.ParkingLot()
+        self.addresses = self._reachable()
         """Where others can reach this device."""
         self.links: dict[str, Link] = {}
         self.bytes_sent_before = 0
@@ -103,6 +110,46 @@ class Network:
         link = self.links.get(peer)
         if link is not None:
             link.scope.cancel()
+
+    async def found(self, peer: str, addresses: tuple[str, ...]) -> None:
+        """Somebody who claims to be of the mesh can be reached at `addresses`."""
+        if peer != self.id:
+            await self._tell(Found(peer, addresses))
+
+    async def meet(self, address: str) -> str:
+        """Make a link to whoever is at `address`, and return its id. A Connected follows if there was none.
+
+        Raises:
+            ConnectionError: nobody answers there.
+        """
+        peer_id = await cures.dial(self._host, None, [address], DIAL_TIMEOUT)
+        if str(peer_id) not in self.links:
+            self._open(peer_id)
+        return str(peer_id)
+
+    async def moved(self) -> None:
+        """Return when `addresses` are others."""
+        await self._moved.park()
+
+    async def follow(self) -> None:
+        """Keep `addresses` true, and cut what was connected from an address that is gone."""
+        async for _ in places.changes():
+            self._leave_stranded(places.of_interfaces())
+            if (now := self._reachable()) != self.addresses:
+                log.info("addresses changed", addresses=" ".join(now))
+                self.addresses = now
+                self._moved.unpark_all()
+                await self._tell(Readdressed(now))
+
+    def _leave_stranded(self, here: list[str]) -> None:
+        for link in self.links.values():
+            for connection in link.connections:
+                if places.is_stranded(cures.near_end(connection), here):
+                    cures.abort(connection)
+
+    def _reachable(self) -> tuple[str, ...]:
+        bound = [str(address) for address in self._host.get_transport_addrs()]
+        return places.reachable(bound, places.of_interfaces(), self._announced)
 
     async def flush(self) -> None:
         """Wait until what is queued has left, for a while."""
@@ -219,22 +266,30 @@ class Network:
 
 @asynccontextmanager
 async def open_network(
-    key: bytes, listen: tuple[str, ...], events: trio.MemorySendChannel[Event], max_body: int, refuse: Refuse
+    key: bytes,
+    listen: tuple[str, ...],
+    events: trio.MemorySendChannel[Event],
+    max_body: int,
+    refuse: Refuse,
+    *,
+    announce: tuple[str, ...] = (),
 ) -> AsyncIterator[Network]:
     """A running network.
 
     Args:
         key: the device's identity, as the 32-byte seed of its Ed25519 key.
         listen: multiaddrs to listen on; port 0 takes a free one.
-        events: where Connected, Disconnected and Received go.
+        events: where what happens goes.
         max_body: the largest frame body that a peer may send, in bytes.
         refuse: called with a peer and a reason when its stream can't be read on.
+        announce: multiaddrs to tell others beside those that it listens on.
 
     Raises:
         LocalError: an address that is not a TCP multiaddr, or that can't be listened on.
     """
     cures.install()
     addresses = [_checked(address) for address in listen]
+    announce = tuple(places.checked("network.announce", address) for address in announce)
     pair = ed25519_key_pair(key)
     host = new_host(
         key_pair=pair,
@@ -244,10 +299,12 @@ async def open_network(
         muxer_opt={TProtocol(YAMUX): Yamux},
         connection_config=ConnectionConfig(min_connections=0, low_watermark=0, max_connections_per_peer=1),
     )
+    cast("Any", host.get_network()).retry_config = RetryConfig(max_retries=0)  # the core dials again, when it wants to
     async with host.run(listen_addrs=addresses), trio.open_nursery() as nursery:
-        if len(host.get_addrs()) < len(addresses):
+        if len(host.get_transport_addrs()) < len(addresses):
             raise LocalError(f"network.listen = {', '.join(listen)}: can't listen there; is the port taken?")
-        network = Network(host, events, nursery, max_body, refuse)
+        network = Network(host, events, nursery, max_body, refuse, announce)
+        nursery.start_soon(network.follow)
         cures.guard_negotiation(host)
         host.set_stream_handler(TProtocol(PROTOCOL), cures.guard(network.accept))
         try:
@@ -268,12 +325,3 @@ def _checked(address: str) -> Multiaddr:
             f"network.listen = {address!r}: not a TCP multiaddr; write for example /ip4/0.0.0.0/tcp/9444"
         ) from error
     return parsed
-
-
-def _reachable(bound: Multiaddr) -> list[str]:
-    """Addresses that others can dial: an unspecified address stands for those of every interface."""
-    address = str(bound).partition("/p2p/")[0]
-    if not address.startswith(("/ip4/0.0.0.0/", "/ip6/::/")):
-        return [address]
-    port, family = int(bound.value_for_protocol("tcp") or 0), address[:5]
-    return [str(found) for found in get_available_interfaces(port) if str(found).startswith(family)]

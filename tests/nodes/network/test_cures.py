@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,39 @@ def test_a_dead_first_address_does_not_hide_the_live_second() -> None:
         async with party() as near, party() as far:
             dead = Multiaddr(f"/ip4/127.0.0.1/tcp/{free_port()}")
             await connect(near, far, dead, *far.multiaddrs)
+            assert await answers(near, far)
+
+    trio.run(main)
+
+
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """An address that swallows every attempt to connect: its queue is full, and nobody accepts."""
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            guest = stack.enter_context(socket.socket())
+            guest.setblocking(False)
+            guest.connect_ex(listener.getsockname())
+        yield f"/ip4/127.0.0.1/tcp/{listener.getsockname()[1]}"
+
+
+def test_a_first_address_that_swallows_everything_holds_the_second_up_for_half_a_second() -> None:
+    async def main() -> None:
+        async with party() as near, party() as far:
+            with black_hole() as hole:
+                with trio.fail_after(4):
+                    await cures.dial(near.host, far.peer_id, [hole, hole, *far.addresses], timeout=PATIENT)
+                assert await answers(near, far)
+
+    trio.run(main)
+
+
+def test_a_name_that_nobody_knows_does_not_hide_the_address_behind_it() -> None:
+    async def main() -> None:
+        async with party() as near, party() as far:
+            await cures.dial(near.host, far.peer_id, ["/dns4/no-such.invalid/tcp/1", *far.addresses], timeout=PATIENT)
             assert await answers(near, far)
 
     trio.run(main)
