@@ -34,6 +34,7 @@ from gossipfl_nodes.daemon.view import View
 from gossipfl_nodes.network import identity
 from gossipfl_nodes.network.discovery.bootstrap import keep_meeting
 from gossipfl_nodes.network.discovery.bootstrap import read as read_bootstrap
+from gossipfl_nodes.network.limits import Limits
 from gossipfl_nodes.network.network import open_network
 from gossipfl_topology import TopologyError
 from gossipfl_topology import load as load_graph
@@ -78,8 +79,14 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
             settings = config.gossip
             if loaded.origins["gossip.steps"] == "default":
                 settings = msgspec.structs.replace(settings, steps=info.steps)
-            limit, listen, announce = max_body(schema.shared_size), config.network.listen, config.network.announce
-            async with open_network(key, listen, outbox, limit, telemetry.refuse, announce=announce) as network, inbox:
+            limit = max_body(schema.shared_size)
+            async with (
+                open_network(
+                    key, config.network.listen, outbox, limit, telemetry.refuse,
+                    allowed=Limits.of(limit, settings.interval), announce=config.network.announce,
+                ) as network,
+                inbox,
+            ):  # fmt: skip
                 topology = _topology(settings.topology, network.id)
                 origin = Origin(
                     network.id, schema, initial, settings, rng.getrandbits(128), incarnation, network.addresses,

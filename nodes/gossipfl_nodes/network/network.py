@@ -12,16 +12,16 @@ from gossipfl_nodes.network import lean  # noqa: F401 - before libp2p
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import structlog
 import trio
 from libp2p import new_host
-from libp2p.abc import IHost, INetStream
+from libp2p.abc import IHost, IMuxedConn, INetConn, INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair as ed25519_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as x25519_key_pair
 from libp2p.custom_types import TProtocol
-from libp2p.network.config import ConnectionConfig, RetryConfig
+from libp2p.network.config import ConnectionConfig
 from libp2p.peer.id import ID
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
@@ -30,10 +30,11 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from gossipfl.errors import LocalError, RemoteError
-from gossipfl.protocol import contacts
 from gossipfl.protocol.events import Connected, DialFailed, Disconnected, Event, Found, Readdressed, Received
-from gossipfl_nodes.network import cures
+from gossipfl_nodes.network import cures, limits
 from gossipfl_nodes.network.discovery import addresses as places
+from gossipfl_nodes.network.door import Door
+from gossipfl_nodes.network.limits import MAX_LINKS, Limits
 from gossipfl_nodes.network.link import Link, watch
 
 PROTOCOL = "/gossipfl/1"
@@ -41,8 +42,6 @@ MAX_DIALS = 8
 """At the same time: addresses are hearsay, and nobody should be able to point a mesh at a victim."""
 UNREACHABLE_EVERY = 60.0
 """Seconds between two lines about the same peer that doesn't answer."""
-MAX_LINKS = contacts.MAX_LINKS + 32
-"""More than the core keeps, so that newcomers get in while it lets go of others."""
 DIAL_TIMEOUT = 5.0
 """Seconds for each address: a dial takes about six round trips."""
 FLUSH_TIMEOUT = 2.0
@@ -61,7 +60,7 @@ class Network:
         host: IHost,
         events: trio.MemorySendChannel[Event],
         nursery: trio.Nursery,
-        max_body: int,
+        allowed: Limits,
         refuse: Refuse,
         announce: tuple[str, ...],
     ) -> None:
@@ -69,8 +68,10 @@ class Network:
         self._host = host
         self._events = events
         self._nursery = nursery
-        self._max_body = max_body
+        self._allowed = allowed
         self._refuse = refuse
+        self._strangers: dict[IMuxedConn, None] = {}
+        """Connections without a link, the oldest first."""
         self._dialling: set[str] = set()
         self._dials = trio.CapacityLimiter(MAX_DIALS)
         self._unreachable: dict[str, float] = {}
@@ -98,6 +99,8 @@ class Network:
         link = self.links.get(peer)
         if link is not None:
             link.put(body, supersedes=supersedes)
+            while sum(each.queued for each in self.links.values()) > self._allowed.pool:
+                max(self.links.values(), key=lambda each: each.queued).take()
 
     def dial(self, peer: str, addresses: tuple[str, ...]) -> None:
         """Try to get a link to `peer`; a Connected or DialFailed follows."""
@@ -172,7 +175,7 @@ class Network:
             raise RemoteError(f"{MAX_LINKS} links are all there is")
         link = self.links.get(peer) or self._open(peer_id)
         link.read = True
-        link.connections.add(stream.muxed_conn)
+        self._use(stream.muxed_conn, link)
 
         async def deliver(body: bytes) -> None:
             if link.scope.cancel_called:
@@ -180,7 +183,7 @@ class Network:
             await self._tell(Received(peer, body))
 
         try:
-            await link.read_from(stream, self._max_body, deliver)
+            await link.read_from(stream, deliver, self._make_room)
         except RemoteError as error:
             if not link.scope.cancel_called:
                 self._refuse(peer, str(error))
@@ -217,9 +220,45 @@ class Network:
             await self._events.send(event)
 
     def _open(self, peer_id: ID) -> Link:
-        link = self.links[str(peer_id)] = Link(2 * self._max_body)
+        link = self.links[str(peer_id)] = Link(self._allowed)
         self._nursery.start_soon(self._keep, peer_id, link)
         return link
+
+    def note_connection(self, connection: INetConn) -> None:
+        """There is a new connection, of whomever."""
+        muxed = connection.muxed_conn
+        if len(self._host.get_network().get_connections(muxed.peer_id)) > limits.PER_PEER:
+            cures.abort(muxed)
+            return
+        self._strangers[muxed] = None
+        if len(self._strangers) > limits.STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            cures.abort(oldest)
+        self._nursery.start_soon(self._expect_link, muxed)
+
+    def forget_connection(self, connection: INetConn) -> None:
+        """A connection has ended."""
+        self._strangers.pop(connection.muxed_conn, None)
+
+    async def _expect_link(self, connection: IMuxedConn) -> None:
+        await trio.sleep(limits.FIRST_WORD)
+        if connection in self._strangers:
+            cures.abort(connection)
+
+    def _use(self, connection: IMuxedConn, link: Link) -> None:
+        """A stream of `link` is on `connection`."""
+        if connection not in link.connections:
+            link.connections.add(connection)
+            self._strangers.pop(connection, None)
+            cures.meter(connection).widen(self._allowed.link, trio.current_time())
+
+    def _make_room(self) -> None:
+        """Keep what all links have received within bounds: the link with the most to keep makes room."""
+        while sum(link.unfinished for link in self.links.values()) > self._allowed.pool:
+            largest = max(self.links.values(), key=lambda link: link.unfinished)
+            largest.unfinished = 0
+            largest.scope.cancel()
 
     async def _keep(self, peer_id: ID, link: Link) -> None:
         """Hold a link until either direction ends, the peer falls silent, or it is cancelled."""
@@ -227,7 +266,7 @@ class Network:
         try:
             with link.scope:
                 stream = await cures.open_stream(self._host, peer_id, PROTOCOL, DIAL_TIMEOUT)
-                link.connections.add(stream.muxed_conn)
+                self._use(stream.muxed_conn, link)
                 await self._tell(Connected(peer))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(link.write_to, stream)
@@ -272,6 +311,7 @@ async def open_network(
     max_body: int,
     refuse: Refuse,
     *,
+    allowed: Limits | None = None,
     announce: tuple[str, ...] = (),
 ) -> AsyncIterator[Network]:
     """A running network.
@@ -282,6 +322,7 @@ async def open_network(
         events: where what happens goes.
         max_body: the largest frame body that a peer may send, in bytes.
         refuse: called with a peer and a reason when its stream can't be read on.
+        allowed: what peers may use up; by default as for a publish every second.
         announce: multiaddrs to tell others beside those that it listens on.
 
     Raises:
@@ -291,19 +332,30 @@ async def open_network(
     addresses = [_checked(address) for address in listen]
     announce = tuple(places.checked("network.announce", address) for address in announce)
     pair = ed25519_key_pair(key)
+    allowed = allowed or Limits.of(max_body, interval=1.0)
+    door = Door(allowed)
     host = new_host(
         key_pair=pair,
-        listen_addrs=addresses,
+        transports=[door],
         # The default offer includes plaintext; Noise wants an X25519 key of its own.
         sec_opt={NOISE: NoiseTransport(pair, noise_privkey=x25519_key_pair().private_key)},
         muxer_opt={TProtocol(YAMUX): Yamux},
-        connection_config=ConnectionConfig(min_connections=0, low_watermark=0, max_connections_per_peer=1),
+        connection_config=ConnectionConfig(
+            min_connections=0,
+            max_connections=limits.ALL,
+            max_connections_per_peer=limits.PER_PEER,
+            inbound_upgrade_timeout=limits.HANDSHAKE,
+            inbound_stream_protocol_negotiation_timeout=limits.HANDSHAKE,
+        ),
+        disable_identify_address_discovery=True,
     )
-    cast("Any", host.get_network()).retry_config = RetryConfig(max_retries=0)  # the core dials again, when it wants to
+    cures.disarm(host)
+    host.get_network().register_notifee(door)
     async with host.run(listen_addrs=addresses), trio.open_nursery() as nursery:
         if len(host.get_transport_addrs()) < len(addresses):
             raise LocalError(f"network.listen = {', '.join(listen)}: can't listen there; is the port taken?")
-        network = Network(host, events, nursery, max_body, refuse, announce)
+        network = Network(host, events, nursery, allowed, refuse, announce)
+        door.on_connected, door.on_disconnected = network.note_connection, network.forget_connection
         nursery.start_soon(network.follow)
         cures.guard_negotiation(host)
         host.set_stream_handler(TProtocol(PROTOCOL), cures.guard(network.accept))

@@ -24,7 +24,7 @@ from multiaddr import Multiaddr
 
 from gossipfl.errors import LocalError
 from gossipfl.protocol.events import Connected, Disconnected, Received
-from gossipfl_nodes.network import cures, link
+from gossipfl_nodes.network import cures, limits, link
 from tests.nodes.network.hosts import (
     ECHO,
     MAX_BODY,
@@ -44,6 +44,12 @@ SINK = "/test/sink"
 
 OVER_THE_WINDOW = 40 << 20
 """More bytes than libp2p takes for a stream that nobody reads: it lets a window grow to 16 MiB."""
+
+
+@pytest.fixture(autouse=True)
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here needs a link, without which a connection does not last."""
+    monkeypatch.setattr(limits, "FIRST_WORD", 3600.0)
 
 
 class Sink:
@@ -417,7 +423,9 @@ def test_for_how_long_no_byte_came_is_known_for_connected_peers_only() -> None:
 # --- 7: the 257th open stream waits for ever without a word
 
 
-def test_the_257th_open_stream_is_refused_at_once() -> None:
+def test_the_257th_open_stream_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STREAMS", 1000)
+
     async def main() -> None:
         async with party() as near, party() as far:
             await connect(near, far)
