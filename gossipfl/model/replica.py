@@ -16,6 +16,7 @@ import numpy as np
 from gossipfl.errors import LocalError
 from gossipfl.kernels import MAX_COORDINATE, Codes, Floats, Index, Kernel, gather
 from gossipfl.kernels import numpy as reference
+from gossipfl.kernels.numpy import pieces
 from gossipfl.model.rebase import Told, median
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.model.served import Served
@@ -38,7 +39,7 @@ class Replica:
     def __init__(self, schema: Schema, initial: Vector, kernel: Kernel = reference) -> None:
         self.schema = schema
         self.x, self._personal = schema.split(initial)
-        if not (np.abs(initial) <= MAX_COORDINATE).all():  # NaN fails this too
+        if not all((np.abs(initial[here]) <= MAX_COORDINATE).all() for here, _ in pieces(initial.size)):
             raise LocalError(f"model vector: the initial vector has values that are not within ±{MAX_COORDINATE:g}")
         self._kernel = kernel
         self._floor = FLOOR_RMS * math.sqrt(self.x.size)
@@ -107,11 +108,11 @@ class Replica:
 
     def rebase(self, snapshots: list[Told], age: float) -> None:
         """Take up the mesh's model from its peers' snapshots; see `gossipfl.model.rebase`."""
-        self.x = median(snapshots)
+        median(snapshots, self.x)
         self.served.restart(self.x)
         self.age = age
 
     def restart(self, x: Vector) -> None:
         """Begin again at the shared vector `x`, untrained."""
-        self.x, self.age = x.copy(), 0.0
+        self.x[:], self.age = x, 0.0
         self.served.restart(self.x)

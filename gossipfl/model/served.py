@@ -22,11 +22,12 @@ class Served:
 
     def __init__(self, x: Vector, kernel: Kernel = reference) -> None:
         self._kernel = kernel
-        self.restart(x)
+        self.x = x.copy()
+        self._count = 0
 
     def restart(self, x: Vector) -> None:
         """Forget the past: the average is `x`."""
-        self.x = x.copy()
+        self.x[:] = x
         self._count = 0
 
     def add(self, x: Vector, momentum: str) -> None:

@@ -183,5 +183,31 @@ class Failed(Struct, frozen=True, gc=False):
     reason: str
 
 
-Report: TypeAlias = Joined | Published | Merged | Refused | Failed
+class Suspected(Struct, frozen=True, gc=False):
+    """`peer`, whom there is a link with, does not answer, neither us nor others."""
+
+    peer: str
+
+
+class Died(Struct, frozen=True, gc=False):
+    """`peer` has not refuted in time that it is dead; the link is cut."""
+
+    peer: str
+
+
+class Partitioned(Struct, frozen=True, gc=False):
+    """So many peers can't be reached any more, and so many are there: the mesh looks split. Nothing has to be done."""
+
+    missing: int
+    there: int
+
+
+class Healed(Struct, frozen=True, gc=False):
+    """It does not look split any longer."""
+
+    missing: int
+    there: int
+
+
+Report: TypeAlias = Joined | Published | Merged | Refused | Failed | Suspected | Died | Partitioned | Healed
 Effect: TypeAlias = Send | Dial | Disconnect | SetTimer | Train | Report

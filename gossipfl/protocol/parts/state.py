@@ -51,7 +51,7 @@ class State:
         self.replica = Replica(schema, initial, kernel)
         self.bases = Bases(self.replica.x)
         self.neighbourhood = Neighbourhood(me)
-        self.contacts = Contacts(me, settings.role, self.neighbourhood, topology or named(settings.topology))
+        self.contacts = Contacts(me, settings.role, self.neighbourhood, topology or named(settings.topology), rng)
         self.wanted = Wanted(self.neighbourhood)
         self.pace = Pace(settings)
         self.budget = Budget(settings.budget)

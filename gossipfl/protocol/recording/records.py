@@ -165,6 +165,7 @@ _EVENTS: dict[int, tuple[type, Any]] = {
 _KINDS = {event: kind for kind, (event, _) in _EVENTS.items()}
 _EFFECTS = (
     ev.Send, ev.Dial, ev.Disconnect, ev.SetTimer, ev.Train, ev.Joined, ev.Published, ev.Merged, ev.Refused, ev.Failed,
+    ev.Suspected, ev.Died, ev.Partitioned, ev.Healed,
 )  # fmt: skip
 """Effects by the first byte of their outlines; new ones go to the end."""
 

@@ -92,7 +92,7 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
                     network.id, schema, initial, settings, rng.getrandbits(128), incarnation, network.addresses,
                     bootstrap, topology,
                 )  # fmt: skip
-                peer = origin.peer()
+                peer = await trio.to_thread.run_sync(origin.peer)  # a large model takes a second
                 recorder = stack.enter_context(Recorder(record, origin)) if record is not None else None
                 del origin, initial  # as large as the model
                 driver = Driver(peer, network, training, telemetry, recorder)

@@ -28,11 +28,10 @@ from ipaddress import ip_address, ip_network
 
 from msgspec import Struct
 
-from gossipfl.protocol.contacts import MAX_LINKS as KEPT
 from gossipfl.wire.messages import max_body as max_body_of
 
-MAX_LINKS = KEPT + 32
-"""More than the core keeps, so that newcomers get in while it lets go of others."""
+MAX_LINKS = 128
+"""More than the core keeps, so that newcomers get in while it lets go of others, and a topology may name many."""
 
 
 class Rate(Struct, frozen=True):
@@ -55,12 +54,12 @@ HANDSHAKE = 5.0
 """Seconds: no dialler of ours waits longer, and it takes six round trips."""
 PER_PEER = 4
 """Connections: both ends may dial at the same time, and again before the old ones are known to be dead."""
-PER_PLACE = 2 * KEPT
-"""Connections: a whole mesh may run on one machine or behind one NAT, and each link of it may have two."""
 STRANGERS = 64
 """Connections without a link. A link follows within a round trip, or the core has let go of it."""
 ALL = 2 * MAX_LINKS + STRANGERS
-"""Connections."""
+"""Connections: a link may have two."""
+PER_PLACE = ALL - MAX_LINKS
+"""Connections: a whole mesh may run on one machine or behind one NAT, but leaves as many as links to other places."""
 FIRST_WORD = 10.0
 """Seconds: who opens a stream and greets does so at once, and is given 5 s for it."""
 STREAMS = 16

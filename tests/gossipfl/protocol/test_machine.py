@@ -120,7 +120,7 @@ class PeerMachine(RuleBasedStateMachine):
     @rule(other=OTHERS, start=st.integers(0, 1000))
     def an_introduction(self, other: str, start: int) -> None:
         known = tuple(msg.KnownPeer(f"p{i}", ("somewhere",)) for i in range(start, start + msg.MAX_PEERS))
-        self.happen(ev.Received(other, msg.encode(msg.Peers(known))))
+        self.happen(ev.Received(other, msg.encode(msg.Peers(known, asks=len(known) % 2 == 0))))
 
     @rule(other=OTHERS, start=st.integers(0, 20), count=st.integers(0, msg.MAX_ADDRESSES + 2))
     def found(self, other: str, start: int, count: int) -> None:
@@ -132,7 +132,7 @@ class PeerMachine(RuleBasedStateMachine):
 
     @rule(other=OTHERS)
     def a_goodbye(self, other: str) -> None:
-        self.happen(ev.Received(other, msg.encode(msg.Goodbye())))
+        self.happen(ev.Received(other, msg.encode(msg.Goodbye(leaves=True))))
 
     @rule(other=OTHERS, junk=st.binary(max_size=20))
     def junk(self, other: str, junk: bytes) -> None:

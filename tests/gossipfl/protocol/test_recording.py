@@ -187,6 +187,7 @@ EFFECTS: list[ev.Effect] = [
     ev.Train(1, full_of(1.0), 2, 0.0), ev.Train(1, full_of(1.0, 9), 2, 0.0), ev.Train(1, -full_of(0.0), 2, 0.0),
     ev.Train(1, full_of(0.0), 2, 0.0), ev.Joined(("a",)), ev.Joined(()), ev.Published(1, ("a",), 5),
     ev.Merged("a", 0.0, 0.5), ev.Merged("a", 0.0, 0.25), ev.Failed("b"),
+    ev.Suspected("a"), ev.Suspected("b"), ev.Died("a"), ev.Partitioned(1, 2), ev.Healed(1, 2), ev.Healed(0, 2),
 ]  # fmt: skip
 
 

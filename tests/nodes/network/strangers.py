@@ -151,7 +151,12 @@ async def frames(given: dict[str, Any], place: str) -> None:
         struct.pack(">I", 0xFFFFFFF0) + bytes(1 << 16),
         struct.pack(">I", 200_000) + bytes(100_000),
         KEEP_ALIVE * 10_000,
-        frame(msg.encode(msg.Peers(tuple(msg.KnownPeer(f"p{i}", ("/ip4/127.0.0.1/tcp/1",)) for i in range(64))))) * 50,
+        frame(
+            msg.encode(
+                msg.Peers(tuple(msg.KnownPeer(f"p{i}", ("/ip4/127.0.0.1/tcp/1",)) for i in range(64)), asks=True)
+            )
+        )
+        * 50,
     ]
 
     async def flood(here: Party, connection: Any) -> None:

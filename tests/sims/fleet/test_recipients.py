@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from gossipfl.protocol.contacts import SIZE, TURN
 from gossipfl_sims.fleet.recipients import Circle, Contacts, Neighbours, Recipients, Sampled
 from gossipfl_topology import arrays
-from gossipfl_topology.live.sample import SIZE, TURN
 
 N = 400
 EVERYBODY = np.arange(N, dtype=np.int32)
