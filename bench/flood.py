@@ -2,7 +2,7 @@
 
 Quiet and flood take turns in one run, so their ratio is fair on a noisy machine. The strangers have a core of their own
 or, where there is only one, the lowest priority: what counts is what they make the daemon do, not that they compute as
-well. Each has an address of its own on loopback. tests/nodes/network/strangers.py tells what they do.
+well. Each has an address of its own on loopback. tests/nodes/network/flood/strangers.py tells what they do.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any
 from msgspec import Struct
 
 from gossipfl_nodes.demo.gauges import children
+from tests.nodes.network.flood.strangers import KINDS
 from tests.nodes.network.hosts import free_port
-from tests.nodes.network.strangers import KINDS
 from tests.nodes.support import Daemon, clean_environment, end, wait_for
 
 STRANGERS = 50
@@ -132,7 +132,7 @@ def strangers(kind: str, places: list[str], victim: Daemon) -> Iterator[subproce
     """A process of strangers that waits for a line with how many seconds it shall flood `victim`."""
     given = {"kind": kind, "peer": victim.id, "places": places, "port": int(victim.address().split("/")[4])}
     process = subprocess.Popen(
-        [*NICE, sys.executable, "-m", "tests.nodes.network.strangers", json.dumps(given)],
+        [*NICE, sys.executable, "-m", "tests.nodes.network.flood.strangers", json.dumps(given)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -20,7 +20,7 @@ from multiaddr import Multiaddr
 from gossipfl.protocol.events import Event
 from gossipfl_nodes.network import cures
 from gossipfl_nodes.network.limits import Limits, Rate
-from gossipfl_nodes.network.network import Network, open_network
+from gossipfl_nodes.network.network import PROTOCOL, Network, open_network
 
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 MAX_BODY = 1 << 24
@@ -99,6 +99,16 @@ async def echo(stream: INetStream) -> None:
     with contextlib.suppress(Exception):
         while data := await stream.read(1 << 16):
             await stream.write(data)
+
+
+def say_nothing(hostile: Party) -> None:
+    """From now on, `hostile` has no links of its own: it takes in what peers send, and says only what a test says."""
+
+    async def take_in(stream: INetStream) -> None:
+        while await stream.read(1 << 16):
+            pass
+
+    hostile.host.set_stream_handler(TProtocol(PROTOCOL), cures.guard(take_in))
 
 
 async def answers(caller: Party, callee: Party, seconds: float = PATIENT) -> bool:

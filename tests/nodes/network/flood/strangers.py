@@ -29,7 +29,7 @@ from gossipfl.wire import messages as msg
 from gossipfl.wire.frames import KEEP_ALIVE, frame
 from gossipfl_nodes.daemon import logs
 from gossipfl_nodes.network.network import PROTOCOL
-from tests.nodes.network.hosts import Party, party
+from tests.nodes.network.hosts import Party, party, say_nothing
 
 MULTISTREAM = b"\x13/multistream/1.0.0\n"
 NOISE = b"\x07/noise\n"
@@ -118,6 +118,7 @@ async def again(attack: Callable[[], Awaitable[None]]) -> None:
 async def through_noise(given: dict[str, Any], place: str, then: Callable[[Party, Any], Awaitable[None]]) -> None:
     """A handshake as an honest peer makes it, and then something else."""
     async with party(listen=()) as here:
+        say_nothing(here)
         network: Any = here.host.get_network()
         while True:
             with contextlib.suppress(Exception):
