@@ -185,7 +185,7 @@ async def muxer(given: dict[str, Any], place: str) -> None:
             struct.pack(yamux.YAMUX_HEADER_FORMAT, 0, yamux.TYPE_DATA, 0, 99, 1 << 24) + bytes(1 << 16),
         ]
         data = kinds[done["handshakes"] % len(kinds)]
-        while True:
+        while not connection.muxed_conn.event_closed.is_set():  # where a write to it may raise nothing
             await connection.muxed_conn.secured_conn.write(data)
             done["bytes"] += len(data)
 
