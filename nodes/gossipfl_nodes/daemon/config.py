@@ -45,6 +45,13 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True):
             " is enough to find the rest."
         ),
     ] = ()
+    mdns: Annotated[
+        bool,
+        Meta(
+            description="Whether devices of one mesh on one LAN find each other by themselves. The mesh's name is not"
+            " told, but whoever guesses it can check the guess."
+        ),
+    ] = True
 
 
 class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -34,6 +34,7 @@ from gossipfl_nodes.daemon.view import View
 from gossipfl_nodes.network import identity
 from gossipfl_nodes.network.discovery.bootstrap import keep_meeting
 from gossipfl_nodes.network.discovery.bootstrap import read as read_bootstrap
+from gossipfl_nodes.network.discovery.mdns import keep_finding
 from gossipfl_nodes.network.limits import Limits
 from gossipfl_nodes.network.network import open_network
 from gossipfl_topology import TopologyError
@@ -111,6 +112,8 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope)
                     for address in unknown:
                         nursery.start_soon(keep_meeting, network, address)
+                    if config.network.mdns:
+                        nursery.start_soon(keep_finding, network, settings.mesh)
                     await driver.run(inbox, outbox)
                     nursery.cancel_scope.cancel()
         finally:
