@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from tests.nodes.network.hosts import free_port
 from tests.nodes.network.lab import lan
-from tests.nodes.support import Daemon
+from tests.nodes.support import Daemon, end, wait_for
 
 EVERYWHERE = "/ip4/0.0.0.0/tcp/9444"
 
@@ -77,3 +79,20 @@ def test_two_on_one_machine_find_each_other_as_well(make_daemon: Callable[..., D
         for daemon in pair:
             daemon.wait_until(listens, "it listens")
         pair[0].wait_until(lambda status: status["peers"] == 1, "a link", seconds=5.0)
+
+
+def test_a_lan_full_of_noise_is_not_listened_to_and_learning_goes_on(make_daemon: Callable[..., Daemon]) -> None:
+    with lan(3) as places:
+        pair = [make_daemon(network__listen=EVERYWHERE, gossip__interval="0.2") for _ in range(2)]
+        for daemon, place in zip(pair, places, strict=False):
+            daemon.within = place.within
+            daemon.start()
+        for daemon in pair:
+            daemon.wait_until(lambda status: status["peers"] == 1, "a link")
+        noise = subprocess.Popen([*places[2].within, sys.executable, "-m", "tests.nodes.network.noise", "10.77.0.3"])
+        try:
+            wait_for(lambda: pair[0].events("mDNS does not work here"), "it rests")
+            before = pair[0].status()["merges"]
+            pair[0].wait_until(lambda status: status["merges"] > before + 5, "merges")
+        finally:
+            end([noise])

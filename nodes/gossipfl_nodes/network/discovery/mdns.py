@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import hmac
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import blake2b
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from queue import SimpleQueue
+from threading import get_native_id
 from typing import TYPE_CHECKING, TypeAlias
 
+import psutil
 import structlog
 import trio
 
@@ -31,6 +34,11 @@ MAX_WAITING = 32
 """Sightings that nobody has looked at yet; beyond, they are lost: a device is seen again when its addresses change."""
 RETRY = 60.0
 """Seconds until the next try on interfaces that don't do multicast."""
+LOOK_EVERY, NOISE = 2.0, 0.2
+"""Seconds between two looks at what zeroconf costs, and the share of a core that is too much. On a LAN that somebody
+floods it keeps the interpreter from all else; it rests for RETRY then. 50 packets a second, of five devices each, take
+a twentieth of a core.
+"""
 CLOSE_TIMEOUT = 2.0
 """Seconds for the goodbye to leave: three packets, an eighth of a second apart."""
 
@@ -104,9 +112,10 @@ async def keep_finding(network: Network, mesh: str) -> None:
             told = network.addresses
             places, pause = nearby(told, of_interfaces()), float("inf")
             try:
-                async with _announced(network.id, mesh, places, outbox) if places else contextlib.nullcontext():
-                    while network.addresses == told:
-                        await network.moved()
+                if places:
+                    async with _announced(network.id, mesh, places, outbox) as announced:
+                        while network.addresses == told:
+                            await announced.bear(network.moved)
             except Exception as error:  # noqa: BLE001 - zeroconf raises its own, and whatever sockets do
                 log.info("mDNS does not work here", reason=str(error))
                 pause = RETRY
@@ -121,10 +130,35 @@ async def _tell(network: Network, inbox: trio.MemoryReceiveChannel[Sighting]) ->
         await network.found(peer, addresses)
 
 
+class _Announced:
+    """What is running while this device is announced."""
+
+    def __init__(self, responder: Zeroconf, threads: tuple[int, ...]) -> None:
+        self.responder = responder
+        self._threads = threads
+
+    async def bear(self, until: Callable[[], Awaitable[None]]) -> None:
+        """Go on until then, but for LOOK_EVERY at the most.
+
+        Raises:
+            OSError: it costs too much.
+        """
+        before = self._seconds()
+        with trio.move_on_after(LOOK_EVERY):
+            await until()
+        if self._seconds() - before > NOISE * LOOK_EVERY:
+            raise OSError("there is too much of it on this LAN")
+
+    def _seconds(self) -> float:
+        """CPU time that zeroconf's threads have used."""
+        used = [one.user_time + one.system_time for one in psutil.Process().threads() if one.id in self._threads]
+        return float(sum(used))
+
+
 @asynccontextmanager
 async def _announced(
     peer: str, mesh: str, places: dict[int, list[str]], outbox: trio.MemorySendChannel[Sighting]
-) -> AsyncIterator[None]:
+) -> AsyncIterator[_Announced]:
     """Within, this device is announced at `places`, and others whom it sees go into `outbox`."""
     token = trio.lowlevel.current_trio_token()
 
@@ -138,16 +172,16 @@ async def _announced(
             with contextlib.suppress(trio.RunFinishedError):
                 token.run_sync_soon(offer, found, idempotent=True)
 
-    responder = await trio.to_thread.run_sync(_start, peer, mesh, places, look)
+    announced = await trio.to_thread.run_sync(_start, peer, mesh, places, look)
     try:
-        yield
+        yield announced
     finally:
         with trio.CancelScope(shield=True, deadline=trio.current_time() + CLOSE_TIMEOUT):
             # trio's own stubs, which libp2p brings, are older than trio.
-            await trio.to_thread.run_sync(responder.close, abandon_on_cancel=True)  # type: ignore[call-arg]
+            await trio.to_thread.run_sync(announced.responder.close, abandon_on_cancel=True)  # type: ignore[call-arg]
 
 
-def _start(peer: str, mesh: str, places: dict[int, list[str]], look: Callable[[ServiceInfo], None]) -> Zeroconf:
+def _start(peer: str, mesh: str, places: dict[int, list[str]], look: Callable[[ServiceInfo], None]) -> _Announced:
     """In a thread: it takes a second until everything is announced."""
     # Only who needs it pays for it: 30 ms and 5 MB.
     from zeroconf import ServiceBrowser, ServiceInfo, ServiceStateChange, Zeroconf  # noqa: PLC0415
@@ -161,10 +195,13 @@ def _start(peer: str, mesh: str, places: dict[int, list[str]], look: Callable[[S
 
     responder = Zeroconf(interfaces=[host for hosts in places.values() for host in hosts])
     try:
-        ServiceBrowser(responder, SERVICE, handlers=[heard])
+        browser = ServiceBrowser(responder, SERVICE, handlers=[heard])
+        assert responder.loop is not None
+        ids: SimpleQueue[int] = SimpleQueue()
+        responder.loop.call_soon_threadsafe(lambda: ids.put(get_native_id()))
         for info in services(peer, mesh, places):
             responder.register_service(info, cooperating_responders=True)  # a random name is nobody else's
+        return _Announced(responder, (ids.get(), browser.native_id or 0))
     except BaseException:
         responder.close()
         raise
-    return responder
