@@ -36,6 +36,19 @@ class DialFailed(Struct, frozen=True, gc=False):
     peer: str
 
 
+class Found(Struct, frozen=True, gc=False):
+    """The network has come across `peer`, where it can be reached: on the LAN, or in a directory. Hearsay, as ever."""
+
+    peer: str
+    addresses: tuple[str, ...]
+
+
+class Readdressed(Struct, frozen=True, gc=False):
+    """From now on, this node can be reached at `addresses`."""
+
+    addresses: tuple[str, ...]
+
+
 class Received(Struct, frozen=True, gc=False):
     """A frame body came from `peer`, exactly as the network delivered it."""
 
@@ -82,6 +95,8 @@ Event: TypeAlias = (
     | Connected
     | Disconnected
     | DialFailed
+    | Found
+    | Readdressed
     | Received
     | Trained
     | TrainingFailed

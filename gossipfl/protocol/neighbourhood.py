@@ -152,6 +152,21 @@ class Neighbourhood:
         self.locate(peer, addresses[:MAX_ADDRESSES])
         return True
 
+    def sight(self, peer: str, addresses: tuple[str, ...]) -> bool:
+        """The network sees `peer` at `addresses`, now; where it was known to be before is kept behind them.
+
+        Returns whether that is news worth dialling for.
+        """
+        record = self.known.get(peer)
+        if record is None:
+            return self.hear_of(peer, addresses)
+        if record.link is _UP or not addresses:
+            return False
+        known = tuple(dict.fromkeys(addresses + record.addresses))[:MAX_ADDRESSES]
+        if known != record.addresses:
+            self.locate(peer, known)
+        return True
+
     def locate(self, peer: str, addresses: tuple[str, ...]) -> None:
         """`peer` can be reached there, and nowhere else but where the configuration says."""
         neighbour = self.meet(peer)

@@ -115,6 +115,10 @@ class Peer(State):
                 self._links.disconnected(peer, now)
             case ev.DialFailed(peer):
                 self._links.dial_later(peer)
+            case ev.Found(peer, addresses):
+                self._links.on_found(peer, addresses)
+            case ev.Readdressed(addresses):
+                self._links.move(addresses)
             case ev.Started():
                 self._joiner.patience()
                 self._links.dial_all()

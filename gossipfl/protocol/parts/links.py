@@ -140,6 +140,24 @@ class Links:
         if peers.asks:
             self.introduce(peer, now)
 
+    def on_found(self, peer: str, addresses: tuple[str, ...]) -> None:
+        """The network has come across `peer`."""
+        hood = self._state.neighbourhood
+        if hood.sight(peer, addresses):
+            if hood.awaits(peer):
+                self.redial(peer)
+            else:
+                self.dial(peer)
+
+    def move(self, addresses: tuple[str, ...]) -> None:
+        """From now on, this node is somewhere else: tell all, and try again at once those who did not answer there."""
+        state = self._state
+        state.addresses = addresses[: msg.MAX_ADDRESSES]
+        for peer, neighbour in state.neighbourhood.links.items():
+            self._greet(peer, neighbour)
+        for peer in [known for known in state.neighbourhood.known if state.neighbourhood.awaits(known)]:
+            self.redial(peer)
+
     def on_goodbye(self, peer: str, goodbye: msg.Goodbye) -> None:
         """`peer` ends the link on purpose."""
         hood = self._state.neighbourhood

@@ -81,6 +81,8 @@ events: dict[type, st.SearchStrategy[Any]] = {
     ev.TimerFired: st.builds(ev.TimerFired, texts | st.tuples(st.just("redial"), texts)),
     ev.Rewired: st.builds(ev.Rewired, topologies),
     ev.Stopping: st.just(ev.Stopping()),
+    ev.Found: st.builds(ev.Found, texts, st.lists(texts, max_size=3).map(tuple)),
+    ev.Readdressed: st.builds(ev.Readdressed, st.lists(texts, max_size=3).map(tuple)),
 }
 times = st.floats(0, rec.MAX_NOW)
 
