@@ -8,6 +8,7 @@ import sys
 BENCHMARKS = {
     "startup": "how fast the command line answers, and what an idle daemon weighs",
     "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
+    "flood": "fifty strangers flood a daemon: what honest peers keep of their rate, memory",
     "isolation": "training in a process or in a thread: delay of the event loop",
     "large": "a model of 100 MB between two daemons: delay of the event loop, memory",
     "consensus": "messages until 25 nodes agree, for every topology, with nodes absent",

@@ -95,11 +95,17 @@ def exchange(size: int, codec: str) -> list[dict[str, Any]]:
             ends = [look(home, lambda status: status.get("merges", 0) >= MERGES) for home in homes]
             for home in homes:
                 client.post(home, "/v1/stop")
-            said = [json.loads(process.communicate()[0].splitlines()[-1]) for process in running]
+            said = [_figures(process.communicate()[0]) for process in running]
         finally:
             for process in running:
                 process.kill()
         return [{**end, **more} for end, more in zip(ends, said, strict=True)]
+
+
+def _figures(output: str) -> dict[str, Any]:
+    """What `beside` printed, among the daemon's log lines."""
+    found: dict[str, Any] = json.loads(next(line for line in output.splitlines() if line.startswith("{")))
+    return found
 
 
 def look(home: Home, good: Any) -> dict[str, Any]:

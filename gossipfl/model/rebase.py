@@ -31,9 +31,7 @@ class Told(Struct, frozen=True):
         return all((np.abs(self.piece(*at)) <= MAX_COORDINATE).all() for at in pieces(self.base.size))
 
 
-def median(models: list[Told]) -> Vector:
-    """Their coordinate-wise median, shape (d,)."""
-    y = np.empty_like(models[0].base)
-    for at in pieces(y.size):
-        np.median(np.stack([model.piece(*at) for model in models]), axis=0, out=y[at[0]])
-    return y
+def median(models: list[Told], out: Vector) -> None:
+    """Write their coordinate-wise median into `out`, shape (d,)."""
+    for at in pieces(out.size):
+        np.median(np.stack([model.piece(*at) for model in models]), axis=0, out=out[at[0]])

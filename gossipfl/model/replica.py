@@ -133,13 +133,13 @@ class Replica:
 
     def rebase(self, snapshots: list[Told], age: float) -> None:
         """Take up the mesh's model from its peers' snapshots; see `gossipfl.model.rebase`."""
-        self.x, self._lent = median(snapshots), False
+        median(snapshots, self._own())
         self.served.restart(self.x)
         self.age = age
 
     def restart(self, x: Vector) -> None:
         """Begin again at the shared vector `x`, untrained."""
-        self.x, self._lent, self.age = x.copy(), False, 0.0
+        self._own()[:], self.age = x, 0.0
         self.served.restart(self.x)
 
     def _own(self) -> Vector:

@@ -32,7 +32,8 @@ class Served:
 
     def restart(self, x: Vector) -> None:
         """Forget the past: the average is `x`."""
-        self.x, self._count, self._lent = x.copy(), 0, False
+        self._own()[:] = x
+        self._count = 0
 
     def lend(self) -> tuple[Vector, int]:
         """x̄, which stays as it is from now on, and how many models went into it."""
@@ -41,8 +42,12 @@ class Served:
 
     def add(self, x: Vector, momentum: str) -> None:
         """Take in the model at the end of a publish interval, and give it `momentum` (`gossipfl.mixing.momentum`)."""
-        if self._lent:
-            self.x, self._lent = self.x.copy(), False
         self._count += 1
         c = max(SLOWEST, min(1.0, (GAMMA + 1) / (self._count + GAMMA)))
-        self._kernel.follow(self.x, x, c, push(momentum, c))
+        self._kernel.follow(self._own(), x, c, push(momentum, c))
+
+    def _own(self) -> Vector:
+        """x̄, which is about to change."""
+        if self._lent:
+            self.x, self._lent = self.x.copy(), False
+        return self.x

@@ -36,6 +36,19 @@ class DialFailed(Struct, frozen=True, gc=False):
     peer: str
 
 
+class Found(Struct, frozen=True, gc=False):
+    """The network has come across `peer`, where it can be reached: on the LAN, or in a directory. Hearsay, as ever."""
+
+    peer: str
+    addresses: tuple[str, ...]
+
+
+class Readdressed(Struct, frozen=True, gc=False):
+    """From now on, this node can be reached at `addresses`."""
+
+    addresses: tuple[str, ...]
+
+
 class Received(Struct, frozen=True, gc=False):
     """A frame body came from `peer`, exactly as the network delivered it."""
 
@@ -82,6 +95,8 @@ Event: TypeAlias = (
     | Connected
     | Disconnected
     | DialFailed
+    | Found
+    | Readdressed
     | Received
     | Trained
     | TrainingFailed
@@ -168,5 +183,31 @@ class Failed(Struct, frozen=True, gc=False):
     reason: str
 
 
-Report: TypeAlias = Joined | Published | Merged | Refused | Failed
+class Suspected(Struct, frozen=True, gc=False):
+    """`peer`, whom there is a link with, does not answer, neither us nor others."""
+
+    peer: str
+
+
+class Died(Struct, frozen=True, gc=False):
+    """`peer` has not refuted in time that it is dead; the link is cut."""
+
+    peer: str
+
+
+class Partitioned(Struct, frozen=True, gc=False):
+    """So many peers can't be reached any more, and so many are there: the mesh looks split. Nothing has to be done."""
+
+    missing: int
+    there: int
+
+
+class Healed(Struct, frozen=True, gc=False):
+    """It does not look split any longer."""
+
+    missing: int
+    there: int
+
+
+Report: TypeAlias = Joined | Published | Merged | Refused | Failed | Suspected | Died | Partitioned | Healed
 Effect: TypeAlias = Send | Dial | Disconnect | SetTimer | Train | Report

@@ -38,6 +38,7 @@ class Hearsay(Struct, frozen=True, weakref=True):
     """A peer that somebody spoke of; read-only. `Neighbour` says what the names mean."""
 
     addresses: tuple[str, ...]
+    refutations: ClassVar[int] = 0
     link: ClassVar[Link] = Link.NONE
     connected: ClassVar[bool] = False
     greeted: ClassVar[bool] = False
@@ -77,6 +78,10 @@ class Neighbour(Struct, gc=False):
 
     said: Hearsay = NOWHERE
     link: Link = Link.NONE
+    outbound: bool = False
+    """Did we dial it, when the last link was made?"""
+    parted: bool = False
+    """Did one end say that this link shall end, as there are enough?"""
     greeted: bool = False
     """Has it said Hello since the last link ended?"""
     spoke: bool = False
@@ -84,6 +89,8 @@ class Neighbour(Struct, gc=False):
     configured: tuple[str, ...] = ()
     """Addresses from this node's own configuration: such a peer is never forgotten, nor are they."""
     incarnation: int = 0
+    refutations: int = 0
+    """How often it has refuted that it is dead, in this incarnation."""
     seq: int = 0
     age: float = 0.0
     base: bytes = b""

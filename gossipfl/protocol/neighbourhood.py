@@ -1,8 +1,8 @@
 """The neighbourhood: whom this node knows, where they can be reached, and who is alive.
 
-Owns the table of peers and all that is counted over it: who is linked, who is live, their ages and bases, the sample of
-whom to have links with. Each is kept up to date with every change, so nothing that happens once per update or publish
-goes through the table. Every table is bounded. Must never know about models, frames or the clock.
+Owns the table of peers and all that is counted over it: who is linked, who is live, their ages and bases. Each is kept
+up to date with every change, so nothing that happens once per update or publish goes through the table. Every table is
+bounded. Must never know about models, frames or the clock.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from collections.abc import Collection
 
 from gossipfl.protocol.neighbour import NOWHERE, Hearsay, Link, Neighbour, hearsay
 from gossipfl.wire.messages import MAX_ADDRESSES, MAX_PEERS, KnownPeer
-from gossipfl_topology.live.sample import Sample
 
-MAX_KNOWN = 256
-"""Peers remembered: enough to sample from; a larger mesh is known in part by everybody."""
+MAX_KNOWN = 128
+"""Peers remembered: three times as many as there are links with. A larger mesh is known in part by everybody."""
+MAX_NEWS = 8
+"""New names taken from one message where others must make room for them, so that none fills the table."""
 REDIAL_FIRST, REDIAL_LAST = 0.25, 15.0
 """Seconds until a lost peer is dialled again: at once for a restart, then doubling."""
 FORGET_AFTER = 8
 """Dials without an answer until a peer that never spoke to us is forgotten: addresses are hearsay."""
 
 
-_DIALLING, _LINKED, _LIVE, _CANDIDATE = 1, 2, 4, 8
-"""What a record counts for, in one number that costs nothing to make; a candidate has a link, or an address to dial."""
+_DIALLING, _LINKED, _LIVE = 1, 2, 4
+"""What a record counts for, in one number that costs nothing to make."""
 _SILENT = _LINKED | _LIVE
 """Of these two, who is silent has the first."""
 _UP, _DIALLED = Link.UP, Link.DIALLING
@@ -34,9 +35,8 @@ _UP, _DIALLED = Link.UP, Link.DIALLING
 
 def _standing(record: Neighbour | Hearsay) -> int:
     if record.link is _UP:
-        return _LINKED | _CANDIDATE | (_LIVE if record.greeted else 0)
-    reachable = _CANDIDATE if record.addresses or record.configured else 0
-    return reachable | _DIALLING if record.link is _DIALLED else reachable
+        return _LINKED | _LIVE if record.greeted else _LINKED
+    return _DIALLING if record.link is _DIALLED else 0
 
 
 class Neighbourhood:
@@ -46,8 +46,6 @@ class Neighbourhood:
         self._me = me
         self.known: dict[str, Neighbour | Hearsay] = {}
         """To be looked at only; the methods below change it."""
-        self.sample = Sample(me)
-        """Whom to have links with, of those who are linked or can be reached."""
         self.changes = 0
         """Grows with every change but those of versions, so that what was made of the table can be kept until then."""
         self._live: dict[str, Neighbour] = {}
@@ -58,8 +56,6 @@ class Neighbourhood:
         self.bases: dict[bytes, int] = {}
         """How many live peers publish against each base."""
         self._dialling = 0
-        self._nowhere: set[str] = set()
-        """Whom there is neither a link to nor an address of."""
 
     # --- what there is
 
@@ -84,10 +80,6 @@ class Neighbourhood:
         """How many links there are or may soon be."""
         return len(self._live) + len(self._silent) + self._dialling
 
-    def candidates(self) -> Collection[str]:
-        """The peers that there is a link to or that can be dialled."""
-        return self.known.keys() - self._nowhere
-
     def wants_link(self, peer: str) -> bool:
         """Is `peer` worth dialling?"""
         record = self.known.get(peer)
@@ -105,12 +97,12 @@ class Neighbourhood:
         """The live peers that publish against `base`."""
         return {peer: neighbour for peer, neighbour in self._live.items() if neighbour.base == base}
 
-    def introduce(self, to: str, rng: random.Random) -> tuple[KnownPeer, ...]:
-        """Peers to tell `to` about: live ones, whose addresses are their own word."""
+    def introduce(self, to: str, first: Collection[str], rng: random.Random) -> tuple[KnownPeer, ...]:
+        """Peers to tell `to` about: live ones, whose addresses are their own word; in any case those in `first`."""
         live = self._live
         others = {peer: neighbour for peer, neighbour in live.items() if neighbour.said is not NOWHERE and peer != to}
         if len(others) > MAX_PEERS:  # draw who is left out: they are fewer
-            for peer in rng.sample(list(others), len(others) - MAX_PEERS):
+            for peer in rng.sample([peer for peer in others if peer not in first], len(others) - MAX_PEERS):
                 del others[peer]
         return tuple([KnownPeer(peer, neighbour.said.addresses) for peer, neighbour in others.items()])
 
@@ -125,7 +117,6 @@ class Neighbourhood:
             self._make_room()
             peer = sys.intern(peer)
             neighbour = Neighbour()
-            self._nowhere.add(peer)
         else:
             neighbour = Neighbour(record)  # type: ignore[arg-type]
         self.known[peer] = neighbour
@@ -151,14 +142,29 @@ class Neighbourhood:
         if type(record) is Hearsay:
             return False  # first, because this is so for most
         if record is None:
-            if len(self.known) >= MAX_KNOWN or peer == self._me or not addresses:
+            if peer == self._me or not addresses or not self._replace_hearsay():
                 return False
-            record = self.known[sys.intern(peer)] = hearsay(addresses[:MAX_ADDRESSES])
-            self._count(peer, record, 0, _CANDIDATE)
+            self.known[sys.intern(peer)] = hearsay(addresses[:MAX_ADDRESSES])
+            self.changes += 1
             return True
         if record.spoke or record.link is _UP or record.reachable or not addresses:
             return False
         self.locate(peer, addresses[:MAX_ADDRESSES])
+        return True
+
+    def sight(self, peer: str, addresses: tuple[str, ...]) -> bool:
+        """The network sees `peer` at `addresses`, now; where it was known to be before is kept behind them.
+
+        Returns whether that is news worth dialling for.
+        """
+        record = self.known.get(peer)
+        if record is None:
+            return self.hear_of(peer, addresses)
+        if record.link is _UP or not addresses:
+            return False
+        known = tuple(dict.fromkeys(addresses + record.addresses))[:MAX_ADDRESSES]
+        if known != record.addresses:
+            self.locate(peer, known)
         return True
 
     def locate(self, peer: str, addresses: tuple[str, ...]) -> None:
@@ -182,6 +188,20 @@ class Neighbourhood:
         if record is not None and record.link in (Link.DIALLING, Link.WAITING):
             self.set_link(peer, Link.NONE)
 
+    def give_up(self, peer: str) -> None:
+        """`peer` is dead, whatever becomes of the link to it."""
+        neighbour = self.meet(peer)
+        neighbour.failed_dials = max(neighbour.failed_dials, 2)
+        self.changes += 1
+
+    def bury(self, peer: str) -> None:
+        """Others say that `peer`, whom there is no link to, is dead; who was only heard of is forgotten."""
+        record = self.known.get(peer)
+        if type(record) is Hearsay:
+            self._forget(peer)
+        elif record is not None and record.link is not _UP:
+            self.give_up(peer)
+
     def set_greeted(self, peer: str, *, greeted: bool) -> None:
         """Whether `peer` has said Hello on this link."""
         neighbour = self.meet(peer)
@@ -199,6 +219,8 @@ class Neighbourhood:
 
     def set_version(self, neighbour: Neighbour, incarnation: int, seq: int, age: float, base: bytes) -> None:
         """The newest version of `neighbour` that is known, its age, and the base that it came against."""
+        if incarnation != neighbour.incarnation:
+            neighbour.refutations = 0
         neighbour.incarnation, neighbour.seq = incarnation, seq
         if neighbour.greeted and neighbour.link is Link.UP:
             ages = self._ages
@@ -244,10 +266,18 @@ class Neighbourhood:
         record = self.known[peer]
         return record.link is _UP, bool(record.configured), record.spoke
 
+    def _replace_hearsay(self) -> bool:
+        """Is there room for one more who was only heard of? The one that was heard of first makes it."""
+        if len(self.known) >= MAX_KNOWN:
+            first = next((peer for peer, record in self.known.items() if type(record) is Hearsay), None)
+            if first is None:
+                return False
+            self._forget(first)
+        return True
+
     def _forget(self, peer: str) -> None:
         record = self.known.pop(peer)
         self._count(peer, record, _standing(record), 0)
-        self._nowhere.discard(peer)
 
     def _count(self, peer: str, record: Neighbour | Hearsay, was: int, now: int) -> None:
         """`record` counted for `was` and counts for `now`."""
@@ -257,13 +287,6 @@ class Neighbourhood:
             return
         if changed & _DIALLING:
             self._dialling += 1 if now & _DIALLING else -1
-        if changed & _CANDIDATE:
-            if now & _CANDIDATE:
-                self.sample.add(peer)
-                self._nowhere.discard(peer)
-            else:
-                self.sample.discard(peer)
-                self._nowhere.add(peer)
         if type(record) is not Neighbour:
             return
         if was & _SILENT == _LINKED:

@@ -21,12 +21,16 @@ from gossipfl.kernels import numpy as reference
 from gossipfl.mixing.rate_correction import factor
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.protocol import events as ev
+from gossipfl.protocol.neighbour import Neighbour
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
+from gossipfl.protocol.parts.census import Census
 from gossipfl.protocol.parts.exchange import Exchange
+from gossipfl.protocol.parts.failures import PROBE, Failures
 from gossipfl.protocol.parts.joiner import JOIN, Joiner
 from gossipfl.protocol.parts.links import Links
 from gossipfl.protocol.parts.merging import Merging
 from gossipfl.protocol.parts.publishing import Publishing
+from gossipfl.protocol.parts.reach import Reach
 from gossipfl.protocol.parts.state import State
 from gossipfl.protocol.saved import Notes, Saved
 from gossipfl.protocol.settings import Settings
@@ -37,6 +41,8 @@ PUBLISH = "publish"
 """A timer, beside JOIN and the redial ones, which are ("redial", peer)."""
 INTRODUCE_EVERY = 10
 """Publishes between two peer exchanges with a random live peer; finds those who joined at the same moment."""
+LONELY, LONELY_EVERY = 3, 3
+"""Who has fewer links asks as often as this."""
 
 
 class Peer(State):
@@ -81,8 +87,11 @@ class Peer(State):
         self._exchange = Exchange(self)
         self._merging = Merging(self, self._exchange)
         self._joiner = Joiner(self, self._exchange, self._begin)
-        self._links = Links(self, self._joiner.news)
+        self.reach = Reach(self)
+        self._links = Links(self, self.reach, self._joiner.news)
         self._publishing = Publishing(self)
+        self.census = Census(self)
+        self._failures = Failures(self, self._links, self.census)
         self._training: int | None = None
         self._trainings = 0
         self._saves = 0
@@ -110,12 +119,18 @@ class Peer(State):
             case ev.Connected(peer):
                 self._links.connected(peer, now)
             case ev.Disconnected(peer):
+                self._failures.lost(peer)
                 self._links.disconnected(peer, now)
             case ev.DialFailed(peer):
                 self._links.dial_later(peer)
+            case ev.Found(peer, addresses):
+                self._links.on_found(peer, addresses)
+            case ev.Readdressed(addresses):
+                self._links.move(addresses)
             case ev.Started():
                 self._joiner.patience()
                 self._links.dial_all()
+                self._failures.begin()
             case ev.Rewired(topology):
                 self.contacts.rewire(topology, self.epoch(now))
             case ev.Stopping():
@@ -132,28 +147,39 @@ class Peer(State):
             match msg.decode(body):
                 case msg.Hello() as hello:
                     self._links.on_hello(peer, neighbour, hello, now)
+                    self._failures.heard(peer)
                 case _ if not neighbour.spoke:
                     pass  # overtook its Hello on the way, or comes from nobody we talk to
-                case msg.Update() as update:
-                    self._merging.on_update(peer, neighbour, update, now)
-                case msg.Peers(peers):
-                    self._links.on_peers(peers)
-                case msg.NeedBase() as need:
-                    self._exchange.on_need_base(peer, neighbour, need, now)
-                case msg.Base() as base:
-                    if (name := self._exchange.take(base)) is not None:
-                        for sender, reason in self._joiner.on_base(name, now):
-                            self._links.strike(sender, reason)
-                case msg.NeedSnapshot():
-                    self._exchange.on_need_snapshot(peer, neighbour, now)
-                case msg.Snapshot() as snapshot:
-                    self._joiner.on_snapshot(peer, snapshot, now)
-                case msg.Goodbye():
-                    self._links.on_goodbye(peer)
-                case unknown:
-                    assert_never(unknown)
+                case message:
+                    self._failures.heard(peer)
+                    self._listen(peer, neighbour, message, now)
         except RemoteError as error:
             self._links.strike(peer, str(error))
+
+    def _listen(self, peer: str, neighbour: Neighbour, message: msg.Message, now: float) -> None:
+        match message:
+            case msg.Update():
+                self._merging.on_update(peer, neighbour, message, now)
+            case msg.NeedBase():
+                self._exchange.on_need_base(peer, neighbour, message, now)
+            case msg.Base():
+                if (name := self._exchange.take(message)) is not None:
+                    for sender, reason in self._joiner.on_base(name, now):
+                        self._links.strike(sender, reason)
+            case msg.NeedSnapshot():
+                self._exchange.on_need_snapshot(peer, neighbour, now)
+            case msg.Snapshot():
+                self._joiner.on_snapshot(peer, message, now)
+            case msg.Peers():
+                self._links.on_peers(peer, message, now)
+            case msg.Goodbye():
+                if message.leaves:
+                    self._failures.left(peer, neighbour)
+                self._links.on_goodbye(peer, message)
+            case msg.Ping() | msg.Ack() | msg.PingFor():
+                self._failures.on_message(peer, message, now)
+            case _:
+                raise LocalError(f"{type(message).__name__} is nobody's")
 
     # --- training and publishing
 
@@ -166,6 +192,8 @@ class Peer(State):
                 if self.joining is not None:
                     self._links.greet_the_silent()
                     self._joiner.hurry(now)
+            case "probe":
+                self._failures.on_timer(now)
             case ("redial", str(peer)):
                 self._links.redial(peer)
             case _:
@@ -183,6 +211,7 @@ class Peer(State):
         if not self.neighbourhood.live():
             self._look_up()
         self._links.keep(now)
+        self.reach.look(now)
         self._exchange.agree(now)
         self.replica.end_interval(self.settings.momentum)
         self._train()
@@ -231,8 +260,9 @@ class Peer(State):
     def _publish(self, now: float) -> None:
         if self.joining is not None:
             return
-        if self._publishing.publish(now) and self.seq % INTRODUCE_EVERY == 0:
-            self._links.introduce(self.rng.choice(self.neighbourhood.live()))
+        live = self.neighbourhood.live()
+        if self._publishing.publish(now) and self.seq % (LONELY_EVERY if len(live) < LONELY else INTRODUCE_EVERY) == 0:
+            self._links.introduce(self.rng.choice(live), now, asks=True)
 
     # --- what outlives it
 
@@ -254,7 +284,7 @@ class Peer(State):
     def _stop(self, now: float) -> None:
         self._publish(now)
         for peer in self.neighbourhood.live():
-            self.send(peer, msg.Goodbye())
+            self.send(peer, msg.Goodbye(leaves=True))
 
 
-__all__ = ["INTRODUCE_EVERY", "JOIN", "PUBLISH", "Peer"]
+__all__ = ["INTRODUCE_EVERY", "JOIN", "PROBE", "PUBLISH", "Peer"]

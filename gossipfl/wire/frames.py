@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator
 
 from gossipfl.errors import LocalError, RemoteError
 
@@ -58,7 +59,7 @@ def frame(body: bytes) -> bytes:
 
 
 class FrameDecoder:
-    """Cuts a byte stream into bodies. Holds at most one unfinished body of `max_body` bytes.
+    """Cuts a byte stream into bodies. Holds one unfinished body of `max_body` bytes, and what was fed beyond it.
 
     Args:
         max_body: the largest body, in bytes, that this stream may carry.
@@ -67,14 +68,18 @@ class FrameDecoder:
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
         self._parts: list[bytes] = []
-        """Of what is not complete: put together once, when it is."""
-        self._held = 0
-        """Bytes in them."""
+        """What is not cut yet: put together once, when there is a body in it."""
+        self._start = 0
+        """Bytes of the first part that are cut already."""
+        self.held = 0
+        """Bytes that are not cut yet."""
         self._wanted = LENGTH_BYTES
         """Bytes until there is something to do."""
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The bodies that `data` completes, oldest first; keep-alives are swallowed.
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The bodies that are complete with `data`, oldest first; a keep-alive is an empty one.
+
+        They are cut one by one as they are asked for: a stream of tiny ones costs nobody more than it takes.
 
         Raises:
             RemoteError: a length over `max_body`. The stream can't be read on: close it.
@@ -83,21 +88,24 @@ class FrameDecoder:
             self._parts[-1] += data
         else:
             self._parts.append(data)
-        self._held += len(data)
-        if self._held < self._wanted:
-            return []
-        stream, bodies, start = b"".join(self._parts), [], 0
-        while len(stream) - start >= LENGTH_BYTES:
-            (length,) = _LENGTH.unpack_from(stream, start)
+        self.held += len(data)
+        return self._cut()
+
+    def _cut(self) -> Iterator[bytes]:
+        while self.held >= self._wanted:
+            if len(self._parts) > 1:
+                self._parts = [b"".join([self._parts[0][self._start :], *self._parts[1:]])]
+                self._start = 0
+            (stream,) = self._parts
+            (length,) = _LENGTH.unpack_from(stream, self._start)
             if length > self._max_body:
                 raise RemoteError(f"frame of {length} bytes; at most {self._max_body} are allowed")
-            end = start + LENGTH_BYTES + length
-            if len(stream) < end:
-                break
-            if length:
-                bodies.append(stream[start + LENGTH_BYTES : end])
-            start = end
-        rest = stream[start:]
-        self._parts, self._held = [rest], len(rest)
-        self._wanted = LENGTH_BYTES + (_LENGTH.unpack_from(rest)[0] if len(rest) >= LENGTH_BYTES else 0)
-        return bodies
+            self._wanted = LENGTH_BYTES + length
+            if self.held >= self._wanted:
+                end = self._start + self._wanted
+                body = stream[self._start + LENGTH_BYTES : end]
+                self.held, self._start, self._wanted = self.held - self._wanted, end, LENGTH_BYTES
+                yield body
+        if self._start:  # let go of what is cut
+            rest = self._parts[0][self._start :]
+            self._parts[:1], self._start = [rest] if rest else [], 0

@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 
 from gossipfl.codec.codec import Delta
 from gossipfl.errors import RemoteError
+from gossipfl.membership.rumours import Rumour
 from gossipfl.model.replica import MAX_AGE
 from gossipfl.model.schema import FINGERPRINT_BYTES
 from gossipfl.wire import frames
@@ -33,6 +34,11 @@ MAX_ADDRESSES = 8
 MAX_RATE = 1e6
 """Publishes per second: no device publishes a million times a second."""
 
+MAX_RUMOURS = 8
+"""In one message: half a kilobyte, at most."""
+MAX_VALUE = 1e6
+"""Of what is averaged, which is between 0 and 1 for each node: as much as a million of them can send one way."""
+
 PeerId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128)]
 Address: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]
 Addresses: TypeAlias = Annotated[tuple[Address, ...], Meta(max_length=MAX_ADDRESSES)]
@@ -42,6 +48,10 @@ Counter: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
 Age: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_AGE)]
 Rate: TypeAlias = Annotated[float, Meta(gt=0, le=MAX_RATE)]
 Hash: TypeAlias = Annotated[bytes, Meta(min_length=FINGERPRINT_BYTES, max_length=FINGERPRINT_BYTES)]
+
+
+Value: TypeAlias = Annotated[float, Meta(ge=-MAX_VALUE, le=MAX_VALUE)]
+Rumours: TypeAlias = Annotated[tuple[Rumour, ...], Meta(max_length=MAX_RUMOURS)]
 
 
 class Hello(Struct, frozen=True, array_like=True, gc=False, tag=1, forbid_unknown_fields=True):
@@ -72,6 +82,8 @@ class Peers(Struct, frozen=True, array_like=True, gc=False, tag=2, forbid_unknow
     """Peer exchange: some of the peers that I know."""
 
     peers: Annotated[tuple[KnownPeer, ...], Meta(max_length=MAX_PEERS)]
+    asks: bool
+    """Tell me of yours, too."""
 
 
 class Update(Struct, frozen=True, array_like=True, gc=False, tag=3, forbid_unknown_fields=True):
@@ -116,10 +128,47 @@ class Snapshot(Struct, frozen=True, array_like=True, gc=False, tag=7, forbid_unk
 
 
 class Goodbye(Struct, frozen=True, array_like=True, gc=False, tag=8, forbid_unknown_fields=True):
-    """I leave on purpose; don't redial me."""
+    """I end this link on purpose; don't redial me."""
+
+    leaves: bool
+    """Do I leave the mesh? If not, I have links enough; cut this one."""
 
 
-Message: TypeAlias = Hello | Peers | Update | NeedBase | Base | NeedSnapshot | Snapshot | Goodbye
+class Count(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
+    """What I take for the number of members; see `gossipfl.protocol.parts.census`."""
+
+    rank: Counter
+    beat: Counter
+    flow: Value
+    estimate: Value
+
+
+class Ping(Struct, frozen=True, array_like=True, gc=False, tag=11, forbid_unknown_fields=True):
+    """Do you live? And some news."""
+
+    number: Counter
+    rumours: Rumours
+    count: Count
+
+
+class Ack(Struct, frozen=True, array_like=True, gc=False, tag=12, forbid_unknown_fields=True):
+    """`about` lives: I, if you asked me, or the peer that you had me ask."""
+
+    number: Counter
+    about: PeerId
+    rumours: Rumours
+    count: Count
+
+
+class PingFor(Struct, frozen=True, array_like=True, gc=False, tag=13, forbid_unknown_fields=True):
+    """Ask `peer`, from whom I have no answer, whether it lives."""
+
+    number: Counter
+    peer: PeerId
+    addresses: Addresses
+
+
+Message: TypeAlias = Hello | Peers | Update | NeedBase | Base | NeedSnapshot | Snapshot | Goodbye | Ping | Ack | PingFor
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Message)
@@ -146,7 +195,19 @@ def decode(body: bytes) -> Message:
         decoded: Message = _decoder.decode(message)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
         raise RemoteError(f"not a message: {error}") from error
-    number = decoded.age + decoded.rate if type(decoded) is Update else getattr(decoded, "age", 0.0)
-    if math.isnan(number):  # the one that no range keeps out
-        raise RemoteError(f"{type(decoded).__name__} carries {number}")
+    if math.isnan(_number(decoded)):  # the one that no range keeps out
+        raise RemoteError(f"{type(decoded).__name__} carries NaN")
     return decoded
+
+
+def _number(message: Message) -> float:
+    """What is NaN if any number of `message` is."""
+    match message:
+        case Update():
+            return message.age + message.rate
+        case Ping() | Ack():
+            return message.count.flow + message.count.estimate
+        case Hello() | Snapshot():
+            return message.age
+        case _:
+            return 0.0

@@ -77,12 +77,14 @@ class Daemon:
         given = {"network.listen": LOOPBACK} | {key.replace("__", "."): value for key, value in keys.items()}
         write_durably(self.home.config, template(given).encode())
         self.process: subprocess.Popen[bytes] | None = None
+        self.within: tuple[str, ...] = ()
+        """A command that runs the daemon's, as in another network namespace."""
 
     def start(self, *flags: str) -> None:
         """Start the daemon and return at once."""
         with open(self.home.path / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gossipfl", "run", "--home", str(self.home.path), *flags],
+                [*self.within, sys.executable, "-m", "gossipfl", "run", "--home", str(self.home.path), *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

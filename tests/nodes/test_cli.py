@@ -261,7 +261,8 @@ def test_a_second_run_in_the_same_home_names_the_process_of_the_first(make_daemo
     [
         (["--gossip.interval", "soon"], ["gossip.interval", "'soon'"]),
         (["--network.listen", "127.0.0.1:9444"], ["network.listen", "'127.0.0.1:9444'", "/ip4/"]),
-        (["--network.bootstrap", "192.0.2.7:9444"], ["network.bootstrap", "'192.0.2.7:9444'", "/p2p/"]),
+        (["--network.bootstrap", "192.0.2.7:9444"], ["network.bootstrap", "'192.0.2.7:9444'", "/ip4/"]),
+        (["--network.announce", "me.example:9444"], ["network.announce", "'me.example:9444'", "/ip4/"]),
         (["--network.bootstrap", "/ip4/192.0.2.7/tcp/1/p2p/nobody"], ["network.bootstrap", "nobody"]),
         (["--network.bootstrap", "nonsense/p2p/12D3KooWEwasxsUcPzd93Ydiwgxm7V3Th8RUVJ52twC38MKm1YmZ"], ["nonsense"]),
         (["--task.name", "digit"], ["'digit'", "digits"]),

@@ -451,7 +451,7 @@ def test_hearsay_about_a_thousand_peers_is_bounded_and_harmless(mesh: list[Daemo
                     msg.KnownPeer(f"nobody-{chunk}-{number}", ("/ip4/127.0.0.1/tcp/1", "nonsense"))
                     for number in range(msg.MAX_PEERS)
                 )
-                visitor.say(target, msg.Peers(known))
+                visitor.say(target, msg.Peers(known, asks=False))
             await visitor.wait(lambda: len(target.peers()) > 50, "hearsay is taken in")
             await trio.sleep(1)
             assert len(target.peers()) <= 256

@@ -174,7 +174,7 @@ def an_update(seq: int = 7, age: float = 3.0) -> msg.Update:
 
 
 OTHERS: list[msg.Message] = [
-    msg.Goodbye(), msg.NeedSnapshot(), msg.NeedBase(bytes(16), bytes(16)),
+    msg.Goodbye(leaves=True), msg.NeedSnapshot(), msg.NeedBase(bytes(16), bytes(16)),
     msg.Hello("m", bytes(16), bytes(16), 1, 0, 0.0, (), "", "int8", heard=True),
 ]  # fmt: skip
 

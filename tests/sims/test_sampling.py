@@ -7,9 +7,8 @@ from collections import Counter
 import pytest
 
 from gossipfl.protocol import events as ev
-from gossipfl.protocol.contacts import MAX_LINKS
+from gossipfl.protocol.contacts import MAX_LINKS, SIZE
 from gossipfl.protocol.settings import Settings
-from gossipfl_topology.live.sample import SIZE
 from tests.sims.worlds import World, blobs, boot
 
 SETTLED = 20.0
@@ -50,8 +49,7 @@ def test_where_everybody_is_linked_all_get_nearly_the_same_number_of_messages(se
     world = mesh(30, seed)
     counts = received(world, 40.0)
     assert counts.total() == pytest.approx(30 * 40 * 2, rel=0.02)
-    assert max(counts.values()) - min(counts.values()) <= 12, "independent draws differ by 36"
-    assert chi_square(counts) < 0.1
+    assert chi_square(counts) < 0.1, "independent draws have 1"
 
 
 def test_where_only_a_sample_is_linked_nobody_is_sent_much_more_than_its_share() -> None:
@@ -60,8 +58,7 @@ def test_where_only_a_sample_is_linked_nobody_is_sent_much_more_than_its_share()
     for machine in world:
         assert machine.peer is not None
         assert len(machine.peer.neighbourhood.known) > 90
-        assert len(machine.peer.contacts.chosen) <= SIZE
-        assert len(machine.links) <= MAX_LINKS
+        assert SIZE - 4 <= len(machine.links) <= MAX_LINKS + 4
     counts = received(world, 50.0)
     mean = counts.total() / 100
     assert mean == pytest.approx(50 * 2, rel=0.02)

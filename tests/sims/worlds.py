@@ -19,7 +19,7 @@ from gossipfl_sims.engine.network import Link
 from tests.gossipfl.builders import state
 
 T = TypeVar("T")
-SECRET = np.frombuffer(b"SECRETLY", dtype="<f4").copy()
+SECRET = np.frombuffer(b"key1key2", dtype="<f4").copy()
 """Two finite float32 whose bytes no honest computation makes."""
 
 

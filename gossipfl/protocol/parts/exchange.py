@@ -94,6 +94,8 @@ class Exchange:
         if base.parent != ZEROS and base.parent not in state.bases:
             return None
         vector = self._sum(base.parent, base.payload)
+        if not _sane(vector):
+            raise RemoteError(f"base has a coordinate that is not within ±{MAX_COORDINATE:g}")
         name = name_of(vector)
         state.wanted.check(name)
         distance, limit = state.replica.distance(vector), REFUSE_RADII * state.replica.radius()
@@ -135,10 +137,12 @@ class Exchange:
         return 0 < NOISY * self._state.apart < bits.noise * distance
 
     def _renew(self) -> None:
-        """Publish against a new base, next to our model."""
+        """Publish against a new base, next to our model; not where training diverged and rounding leaves ±1e9."""
         state, own = self._state, self._state.bases.own
         payload, _ = encode(RENEWAL, All(), state.replica.x, state.bases[own], state.rng, state.kernel)
-        self._adopt(self._hold(self._sum(own, payload), own, payload))
+        vector = self._sum(own, payload)
+        if _sane(vector):
+            self._adopt(self._hold(vector, own, payload))
 
     def _adopt(self, name: bytes) -> None:
         if name != self._state.bases.own:
@@ -157,7 +161,7 @@ class Exchange:
         """The base that is `payload` away from `parent`.
 
         Raises:
-            RemoteError: the payload is none, does not carry every coordinate, or leads to one beyond ±1e9.
+            RemoteError: the payload is none, or does not carry every coordinate.
         """
         size = self._state.replica.x.size
         if not isinstance(payload.coordinates, All):
@@ -167,11 +171,12 @@ class Exchange:
         vector = values(scales, codes)
         if parent != ZEROS:
             vector += self._state.bases[parent]
-        if not (np.abs(vector) <= MAX_COORDINATE).all():  # NaN fails this too
-            raise RemoteError(f"base has a coordinate that is not within ±{MAX_COORDINATE:g}")
-        if parent != ZEROS:
             round_to_bfloat16(vector)
         return vector
+
+
+def _sane(vector: Vector) -> bool:
+    return bool((np.abs(vector) <= MAX_COORDINATE).all())  # NaN fails this too
 
 
 def too_far(what: str, distance: float, limit: float) -> str:

@@ -11,10 +11,14 @@ from collections.abc import Callable
 
 from gossipfl.errors import RemoteError
 from gossipfl.protocol import events as ev
+from gossipfl.protocol.contacts import MAX_LINKS
 from gossipfl.protocol.neighbour import Link, Neighbour
+from gossipfl.protocol.neighbourhood import MAX_KNOWN, MAX_NEWS
+from gossipfl.protocol.parts.reach import Reach
 from gossipfl.protocol.parts.state import State
 from gossipfl.wire import messages as msg
 
+ENOUGH = "there are links enough"
 MAX_STRIKES = 10
 """Refused frames before the link is cut; an accepted update wins one back."""
 
@@ -22,14 +26,23 @@ MAX_STRIKES = 10
 class Links:
     """The links of a peer. `live` is called with the time when there is one more or less."""
 
-    def __init__(self, state: State, live: Callable[[float], None]) -> None:
-        self._state = state
+    def __init__(self, state: State, reach: Reach, live: Callable[[float], None]) -> None:
+        self._state, self._reach = state, reach
         self._live = live
+        self._parting: list[str] = []
+        """Who was told to cut the link at the last tick."""
 
     def dial(self, peer: str) -> None:
         """Dial `peer` if it is one to have a link with."""
         hood = self._state.neighbourhood
         if hood.wants_link(peer) and self._state.contacts.wants(peer):
+            hood.set_link(peer, Link.DIALLING)
+            self._state.emit(ev.Dial(peer, hood.known[peer].reachable))
+
+    def call(self, peer: str) -> None:
+        """Dial `peer`, whether or not there are links enough: somebody wants to know whether it lives."""
+        hood = self._state.neighbourhood
+        if hood.wants_link(peer) and hood.linked() < MAX_LINKS:
             hood.set_link(peer, Link.DIALLING)
             self._state.emit(ev.Dial(peer, hood.known[peer].reachable))
 
@@ -57,17 +70,17 @@ class Links:
     def keep(self, now: float) -> None:
         """Dial contacts that there is no link to, let go of others if there are too many, greet again who is silent."""
         state = self._state
-        state.contacts.renew(state.epoch(now))
+        self._part(state.contacts.renew(state.epoch(now)))
         for peer in state.contacts.missing():
             self.dial(peer)
-        for peer in state.contacts.spare(state.rng):
-            state.emit(ev.Disconnect(peer, "there are links enough"))
         self.greet_the_silent()
 
     def connected(self, peer: str, now: float) -> None:
         """There is a link to `peer`."""
-        self._state.neighbourhood.set_link(peer, Link.UP)
-        neighbour = self._state.neighbourhood.meet(peer)
+        hood = self._state.neighbourhood
+        neighbour = hood.meet(peer)
+        neighbour.outbound = neighbour.link is Link.DIALLING
+        hood.set_link(peer, Link.UP)
         self._greet(peer, neighbour)
         if neighbour.greeted:
             self._linked(peer, now)
@@ -77,9 +90,13 @@ class Links:
         hood = self._state.neighbourhood
         if peer not in hood.known:
             return
+        neighbour = hood.meet(peer)
+        parted, neighbour.parted = neighbour.parted, False
         hood.set_greeted(peer, greeted=False)
         hood.set_link(peer, Link.NONE)
-        self.dial_later(peer)
+        if not parted:
+            self._reach.lost(peer, now)
+            self.dial_later(peer)
         self._live(now)
 
     def greet_the_silent(self) -> None:
@@ -111,24 +128,54 @@ class Links:
         if first and neighbour.connected:
             self._linked(peer, now)
 
-    def on_peers(self, peers: tuple[msg.KnownPeer, ...]) -> None:
-        """Somebody tells whom it is linked with: who was given up for a while is there, as after a partition."""
-        hood = self._state.neighbourhood
-        for known in peers:
-            if hood.hear_of(known.peer, known.addresses):
+    def on_peers(self, peer: str, peers: msg.Peers, now: float) -> None:
+        """`peer` tells whom it is linked with: who was given up for a while is there, as after a partition."""
+        hood, news = self._state.neighbourhood, 0
+        for known in peers.peers:
+            if (len(hood.known) < MAX_KNOWN or news < MAX_NEWS) and hood.hear_of(known.peer, known.addresses):
+                news += 1
                 self.dial(known.peer)
             elif hood.awaits(known.peer):
                 self.redial(known.peer)
+        if peers.asks:
+            self.introduce(peer, now)
 
-    def on_goodbye(self, peer: str) -> None:
-        """`peer` leaves on purpose."""
-        self._state.neighbourhood.set_greeted(peer, greeted=False)
-        self._state.neighbourhood.locate(peer, ())
+    def on_found(self, peer: str, addresses: tuple[str, ...]) -> None:
+        """The network has come across `peer`."""
+        hood = self._state.neighbourhood
+        if hood.sight(peer, addresses):
+            if hood.awaits(peer):
+                self.redial(peer)
+            else:
+                self.dial(peer)
 
-    def introduce(self, peer: str) -> None:
-        """Tell `peer` about others."""
-        if others := self._state.neighbourhood.introduce(peer, self._state.rng):
-            self._state.send(peer, msg.Peers(others))
+    def move(self, addresses: tuple[str, ...]) -> None:
+        """From now on, this node is somewhere else: tell all, and try again at once those who did not answer there."""
+        state = self._state
+        state.addresses = addresses[: msg.MAX_ADDRESSES]
+        for peer, neighbour in state.neighbourhood.links.items():
+            self._greet(peer, neighbour)
+        for peer in [known for known in state.neighbourhood.known if state.neighbourhood.awaits(known)]:
+            self.redial(peer)
+
+    def on_goodbye(self, peer: str, goodbye: msg.Goodbye) -> None:
+        """`peer` ends the link on purpose."""
+        hood = self._state.neighbourhood
+        hood.set_greeted(peer, greeted=False)
+        if goodbye.leaves:
+            hood.meet(peer).parted = True
+            hood.locate(peer, ())
+        else:
+            hood.meet(peer).parted = True
+            self._state.emit(ev.Disconnect(peer, ENOUGH))
+
+    def introduce(self, peer: str, now: float, *, asks: bool = False) -> None:
+        """Tell `peer` about others, and perhaps ask it for those that it knows."""
+        state = self._state
+        wanted = state.contacts.neighbours_of(peer, state.epoch(now))
+        others = state.neighbourhood.introduce(peer, wanted, state.rng)
+        if others or asks:
+            state.send(peer, msg.Peers(others, asks))
 
     def strike(self, peer: str, reason: str) -> None:
         """Something from `peer` was refused."""
@@ -140,9 +187,20 @@ class Links:
             self._state.neighbourhood.locate(peer, ())  # not redialled; it may come back by itself
             self._state.emit(ev.Disconnect(peer, f"refused too often, last: {reason}"))
 
+    def _part(self, peers: list[str]) -> None:
+        """Have these cut their links with us: they know then that they need not dial. Cut those that did not."""
+        links = self._state.neighbourhood.links
+        for peer in self._parting:
+            if peer in links and links[peer].parted:
+                self._state.emit(ev.Disconnect(peer, ENOUGH))
+        self._parting = peers
+        for peer in peers:
+            links[peer].parted = True
+            self._state.send(peer, msg.Goodbye(leaves=False))
+
     def _linked(self, peer: str, now: float) -> None:
-        self._state.contacts.choose(self._state.epoch(now))
-        self.introduce(peer)
+        self._reach.back(peer)
+        self.introduce(peer, now)
         self._live(now)
 
     def _greet(self, peer: str, neighbour: Neighbour) -> None:

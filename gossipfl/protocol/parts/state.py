@@ -53,7 +53,7 @@ class State:
         self.replica = Replica(schema, saved.model if saved else initial, kernel)
         self.bases = Bases(saved.base if saved else self.replica.x)
         self.neighbourhood = Neighbourhood(me)
-        self.contacts = Contacts(me, settings.role, self.neighbourhood, topology or named(settings.topology))
+        self.contacts = Contacts(me, settings.role, self.neighbourhood, topology or named(settings.topology), rng)
         self.wanted = Wanted(self.neighbourhood)
         self.pace = Pace(settings, saved.notes if saved else None)
         self.budget = Budget(settings.budget, saved.notes.budget if saved else None)

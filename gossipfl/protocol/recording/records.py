@@ -4,7 +4,7 @@ Objects to bytes and back, one record at a time; `stream` lines them up in a fil
 node has learnt: it holds the model and every training delta.
 
     Origin      what the peer was made from (kind 0)
-    Happened    an event and its time (16 to 25); written before the event is handled
+    Happened    an event and its time (16 to 27); written before the event is handled
     Followed    8 bytes for each effect: its type, and 7 bytes of a hash of it (kind 1); written after its event
     State       hashes of the model, and the counters (kind 2); now and then after a Followed, and at the end
 
@@ -174,11 +174,14 @@ _EVENTS: dict[int, tuple[type, Any]] = {
     23: (ev.TimerFired, tuple[float, Timer]),
     24: (ev.Rewired, tuple[float, _Wiring]),
     25: (ev.Stopping, tuple[float]),
+    26: (ev.Found, tuple[float, str, tuple[str, ...]]),
+    27: (ev.Readdressed, tuple[float, tuple[str, ...]]),
 }
 """Events by kind: time and fields as they are recorded. A number is never given to another event."""
 _KINDS = {event: kind for kind, (event, _) in _EVENTS.items()}
 _EFFECTS = (
     ev.Send, ev.Dial, ev.Disconnect, ev.SetTimer, ev.Train, ev.Joined, ev.Published, ev.Merged, ev.Refused, ev.Failed,
+    ev.Suspected, ev.Died, ev.Partitioned, ev.Healed,
 )  # fmt: skip
 """Effects by the first byte of their outlines; new ones go to the end."""
 

@@ -32,10 +32,27 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True):
     listen: Annotated[
         tuple[str, ...], Meta(description="Multiaddrs to listen on; 0.0.0.0 is every interface, port 0 any free port.")
     ] = ("/ip4/0.0.0.0/tcp/9444",)
+    announce: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Addresses that others reach this device by beside its own, as /ip4/…/tcp/… or /dns4/…/tcp/… of"
+            " a port forward."
+        ),
+    ] = ()
     bootstrap: Annotated[
         tuple[str, ...],
-        Meta(description="Addresses of mesh members, /ip4/…/tcp/…/p2p/ID; one is enough to find the rest."),
+        Meta(
+            description="Addresses of mesh members, /ip4/…/tcp/… or /dns4/…/tcp/…, better with /p2p/ID behind them; one"
+            " is enough to find the rest."
+        ),
     ] = ()
+    mdns: Annotated[
+        bool,
+        Meta(
+            description="Whether devices of one mesh on one LAN find each other by themselves. The mesh's name is not"
+            " told, but whoever guesses it can check the guess."
+        ),
+    ] = True
 
 
 class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):

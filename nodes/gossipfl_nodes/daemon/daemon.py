@@ -34,6 +34,10 @@ from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.daemon.view import View
 from gossipfl_nodes.network import identity
+from gossipfl_nodes.network.discovery.bootstrap import keep_meeting
+from gossipfl_nodes.network.discovery.bootstrap import read as read_bootstrap
+from gossipfl_nodes.network.discovery.mdns import keep_finding
+from gossipfl_nodes.network.limits import Limits
 from gossipfl_nodes.network.network import open_network
 from gossipfl_topology import TopologyError
 from gossipfl_topology import load as load_graph
@@ -65,7 +69,7 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
     rng = random.SystemRandom()
     training = Training(config.task, np.random.default_rng(rng.getrandbits(128)))
     key = identity.load(home.key)
-    bootstrap = _bootstrap(config.network.bootstrap)
+    bootstrap, unknown = read_bootstrap(config.network.bootstrap)
     telemetry = Telemetry()
     stop = trio.Event()
     # Nothing waits in between: a reader holds its frame until the peer takes it, and its sender waits.
@@ -80,14 +84,20 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
             store = Store(home.state, settings.mesh, config.task.name, schema)
             saved = await trio.to_thread.run_sync(store.load)
             incarnation = home.next_incarnation(int(time.time()), store.incarnation)
-            limit, listen = max_body(schema.shared_size), config.network.listen
-            async with open_network(key, listen, outbox, limit, telemetry.refuse) as network, inbox:
+            limit = max_body(schema.shared_size)
+            async with (
+                open_network(
+                    key, config.network.listen, outbox, limit, telemetry.refuse,
+                    allowed=Limits.of(limit, settings.interval), announce=config.network.announce,
+                ) as network,
+                inbox,
+            ):  # fmt: skip
                 topology = _topology(settings.topology, network.id)
                 origin = Origin(
                     network.id, schema, initial, settings, rng.getrandbits(128), incarnation, network.addresses,
                     bootstrap, topology, saved=saved,
                 )  # fmt: skip
-                peer = origin.peer()
+                peer = await trio.to_thread.run_sync(origin.peer)  # a large model takes a second
                 recorder = stack.enter_context(Recorder(record, origin)) if record is not None else None
                 if saved is not None:
                     log.info("going on from what was saved", age=saved.model.age, peers=len(saved.notes.peers))
@@ -107,6 +117,10 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
                     nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope)
+                    for address in unknown:
+                        nursery.start_soon(keep_meeting, network, address)
+                    if config.network.mdns:
+                        nursery.start_soon(keep_finding, network, settings.mesh)
                     await driver.run(inbox, outbox)
                     nursery.cancel_scope.cancel()
         finally:
@@ -155,16 +169,3 @@ def _topology(text: str, me: str) -> Topology:
         return Fixed.of(text, load_graph(text).graph, me) if is_path(text) else named(text)
     except TopologyError as error:
         raise LocalError(f"gossip.topology = {text!r}: {error}") from error
-
-
-def _bootstrap(addresses: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    peers: dict[str, tuple[str, ...]] = {}
-    for address in addresses:
-        where, found, peer = address.partition("/p2p/")
-        if not found or not identity.is_id(peer) or not where.startswith("/"):
-            raise LocalError(
-                f"network.bootstrap: {address!r}: allowed is a member's address with its id, as"
-                " /ip4/192.0.2.7/tcp/9444/p2p/12D3KooW…; gossipfl id prints it there"
-            )
-        peers[peer] = (*peers.get(peer, ()), where)
-    return peers

@@ -7,7 +7,7 @@ wants. To be read beside the simulator's (`gossipfl_sims/engine/world.py`): what
 from __future__ import annotations
 
 import time
-from typing import Any, assert_never
+from typing import Any
 
 import trio
 
@@ -98,10 +98,8 @@ class Driver:
             case ev.Joined():
                 self._saver.joined()
                 self._telemetry.note(effect)
-            case ev.Published() | ev.Merged() | ev.Refused() | ev.Failed():
-                self._telemetry.note(effect)
             case _:
-                assert_never(effect)
+                self._telemetry.note(effect)
 
     async def _wait(
         self, timer: Any, delay: float, scope: trio.CancelScope, outbox: trio.MemorySendChannel[ev.Event]

@@ -10,7 +10,7 @@ import structlog
 
 
 def configure(level: str) -> None:
-    """Show lines of at least `level`; libp2p's own, which tell of its inner life, only when they are critical."""
+    """Show lines of at least `level`; libraries' own, which tell of their inner life, only if they are critical."""
     on_terminal = sys.stderr.isatty()
     renderer = (
         structlog.dev.ConsoleRenderer(colors="NO_COLOR" not in os.environ)
@@ -27,5 +27,5 @@ def configure(level: str) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.getLogger("libp2p").setLevel(logging.CRITICAL)
-    logging.getLogger("async_service").setLevel(logging.CRITICAL)
+    for library in ("libp2p", "async_service", "zeroconf"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)

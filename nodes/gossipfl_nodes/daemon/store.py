@@ -42,7 +42,7 @@ SLOTS = ("a", "b")
 TEMPORARY = "new"
 """One name: what a write that was cut off has left, the next one takes over."""
 MAX_HEADER = 1 << 20
-"""Bytes; 256 peers with eight addresses of 256 characters each take half of that."""
+"""Bytes; 128 peers with eight addresses of 256 characters each take a quarter of that."""
 _HEAD = struct.Struct(f"<{len(MAGIC)}sHI")
 _CRC = struct.Struct("<I")
 

@@ -14,6 +14,7 @@ import trio
 
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
+from gossipfl.protocol.parts.links import ENOUGH
 
 LOG_EVERY = 10.0
 """Seconds between two lines about the same peer's refused frames."""
@@ -69,6 +70,12 @@ class Telemetry:
                     self.joined_after = now - self.started
                 self.rebases += bool(sources)
                 log.info("learning", rebased_on=len(sources))
+            case ev.Died(peer):
+                log.info("peer is gone", peer=peer)
+            case ev.Partitioned(missing, there):
+                log.warning("the mesh looks split", missing=missing, there=there)
+            case ev.Healed(missing, there):
+                log.info("the mesh is whole again", missing=missing, there=there)
             case ev.Refused(peer, reason):
                 self.refuse(peer, reason)
             case ev.Failed(reason):
@@ -89,6 +96,8 @@ class Telemetry:
 
     def note_disconnect(self, peer: str, reason: str) -> None:
         """The peer wants the link to `peer` cut."""
+        if reason == ENOUGH:
+            return  # this happens all the time
         now = trio.current_time()
         if now - self._cut.get(peer, float("-inf")) >= LOG_EVERY:
             _put(self._cut, peer, now)

@@ -4,14 +4,18 @@
     1 an exception in a stream handler ends the whole host      guard
     2 a cancelled write leaves half a frame on the connection   PatientStream.write: a frame once begun is finished
     3 a reader idle for 5 s kills its sender's stream           PatientStream.write: waits STALL_TIMEOUT for the window
-    4 only the first address of a peer is dialled               dial: one address after the other
+    4 only the first address of a peer is dialled               dial: one after the other, a little apart
     5 a failed dial blocks the peer for 60 s                    dial: lifts the block
     6 a frozen peer goes unnoticed                              silence: how long no byte has come, for the link's rule
     7 the 257th open stream waits for ever without a word       open_stream: refuses at once
     8 three bytes in a stream's negotiation end the whole host  guard_negotiation
     9 a sender that ignores its window fills the memory         PatientStream.recv_window: ends the connection
-   10 each inbound connection keeps its slot of 300 for ever    _release_when_closed
+   10 each inbound connection keeps its slot of 300 for ever   door.Door.welcome: until it is closed
    11 a Noise message in over 100 pieces kills its connection  _noise_message: waits for as many as there are
+   12 a length in a negotiation is believed, up to 2**64       _read_delim: refuses more than MAX_NAME
+   13 a peer opens, and fills, as many streams as it likes     PatientStream: ends the connection
+   14 frames of twelve bytes cost more than they weigh         _read_header: counts them for more
+   15 the host dials, prunes and asks of its own accord        disarm: what has links is the core's to say
 
 Three more cost speed: Yamux frames longer than a Noise message are cut in two, each Noise message is written on its
 own and read in small pieces that are put together three times, and a dial always waits 250 ms. All of it touches
@@ -31,17 +35,24 @@ import structlog
 import trio
 from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
-from libp2p.io.exceptions import ConnectionClosedError, IncompleteReadError
-from libp2p.io.trio import TrioTCPStream
+from libp2p.exceptions import ParseError
+from libp2p.identity.identify_push.identify_push import ID_PUSH
+from libp2p.io.exceptions import ConnectionClosedError, IncompleteReadError, MessageTooLarge
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
+from libp2p.protocol_muxer import multiselect_communicator
 from libp2p.security.noise.io import NoiseTransportReadWriter
 from libp2p.security.secure_session import SecureSession
 from libp2p.stream_muxer.exceptions import MuxedStreamError
 from libp2p.stream_muxer.yamux import yamux
+from libp2p.utils.varint import read_varint_prefixed_bytes_limited
 from multiaddr import Multiaddr
 
 from gossipfl.errors import LocalError
+from gossipfl_nodes.network import limits
+from gossipfl_nodes.network.discovery.addresses import resolved
+from gossipfl_nodes.network.door import Tap, socket_stream
+from gossipfl_nodes.network.limits import Bucket
 from gossipfl_nodes.network.pieces import Pieces
 
 log = structlog.get_logger("network")
@@ -56,11 +67,13 @@ STALL_TIMEOUT = 300.0
 """Seconds that a reader may take to open its window: as long as a training step on a slow device may hold it up."""
 FRAME_TIMEOUT = 60.0
 """Seconds for one 64 KiB frame to enter TCP's buffer: below 9 kbit/s a link is dead."""
-READ_AHEAD = 1 << 18
-"""Bytes read from a socket at once. Noise asks for 2 bytes, then for the rest: a turn of the event loop each."""
+MAX_NAME = 1024
+"""Bytes of a protocol's name, in a negotiation: go-libp2p's longest are below 100."""
 TCP_INFO_SIZE, LAST_DATA_RECV = 104, 52
 """Of Linux's struct tcp_info, and where in it stands how many milliseconds ago data came."""
 ADDRESS_TTL = 3600
+HEAD_START = 0.5
+"""Seconds that an address has before the next is tried as well: two round trips of a slow link."""
 
 
 def install() -> None:
@@ -77,17 +90,24 @@ def install() -> None:
     yamux.RTT_MEASURE_INTERVAL = 10**9
     # muxer_opt ignores subclasses of Yamux, and Yamux makes its streams by this global name.
     yamux.YamuxStream = PatientStream  # type: ignore[misc]
-    TrioTCPStream.read = _read_some  # type: ignore[method-assign]
     SecureSession.read = _read_plaintext  # type: ignore[method-assign]
     yamux.Yamux._read_data_body = _read_body  # type: ignore[method-assign]
     yamux.bytearray = Pieces  # type: ignore[attr-defined]
-    Swarm._do_handle_inbound_connection = _release_when_closed  # type: ignore[method-assign, assignment]
+    yamux.read_exactly = _read_header  # type: ignore[attr-defined, assignment]
+    yamux.MAX_WINDOW_SIZE = limits.WINDOW
+    multiselect_communicator.read_delim = _read_delim  # type: ignore[attr-defined]
+
+
+class CutError(trio.TooSlowError):
+    """Raised where Yamux takes in a frame, it ends the connection with all its streams: only this kind does."""
 
 
 class PatientStream(yamux.YamuxStream):
     """A Yamux stream that waits for a slow reader, and whose writes can be cancelled."""
 
     def __init__(self, stream_id: int, conn: yamux.Yamux, is_initiator: bool) -> None:  # noqa: FBT001
+        if not is_initiator and sum(not one.is_initiator for one in conn.streams.values()) >= limits.STREAMS:
+            raise CutError(f"more than {limits.STREAMS} streams")
         self._window_opened = trio.lowlevel.ParkingLot()
         self._send_window = 0
         self._recv_window = 0
@@ -115,7 +135,9 @@ class PatientStream(yamux.YamuxStream):
     def recv_window(self, value: int) -> None:
         self._recv_window = value
         if value < 0:
-            abort(self.conn)
+            raise CutError("more bytes than the window has")
+        if sum(map(len, self.conn.stream_buffers.values())) > limits.UNREAD:
+            raise CutError(f"more than {limits.UNREAD} bytes that nobody has read")
 
     async def read(self, n: int | None = -1) -> bytes:
         """Up to `n` bytes, or what there is; raises as the stock one where there can be none."""
@@ -185,48 +207,46 @@ class PatientStream(yamux.YamuxStream):
 def abort(conn: Any) -> None:
     """End a Yamux connection at once: its socket is closed, so nothing waits for it any more."""
     conn.event_shutting_down.set()
-    stream = _socket_stream(conn)
+    stream = socket_stream(conn)
     if stream is not None:
         stream.socket.close()
 
 
-def _socket_stream(conn: Any) -> trio.SocketStream | None:
-    layer = conn
-    for name in ("secured_conn", "conn", "read_writer", "read_write_closer", "stream", "stream"):
-        layer = getattr(layer, name, None)
-    return layer if isinstance(layer, trio.SocketStream) else None
+def meter(conn: Any) -> Bucket:
+    """Of the bytes that come on a Yamux connection."""
+    tap: Tap = conn.secured_conn.conn.read_writer.read_write_closer.stream
+    return tap.meter
 
 
-_stock_read = TrioTCPStream.read
-_stock_inbound = Swarm._do_handle_inbound_connection
+def near_end(conn: Any) -> str:
+    """The address of ours that a Yamux connection is bound to; empty if its socket is closed."""
+    stream = socket_stream(conn)
+    with contextlib.suppress(OSError):
+        return str(stream.socket.getsockname()[0]).partition("%")[0] if stream is not None else ""
+    return ""
+
+
+_stock_read_exactly = yamux.read_exactly  # type: ignore[attr-defined]
 
 
 def _ahead(of: Any) -> Pieces:
-    """What was read from a socket, or out of a Noise message, before anybody asked for it."""
+    """What was read out of a Noise message before anybody asked for it."""
     ahead: Pieces | None = getattr(of, "_gossipfl_ahead", None)
     if ahead is None:
         ahead = of._gossipfl_ahead = Pieces()
     return ahead
 
 
-async def _read_some(self: TrioTCPStream, n: int | None = None) -> bytes:
-    """Up to `n` bytes: from what is left of the last large read, or of the next one."""
-    ahead = _ahead(self)
-    if n != 0 and not len(ahead):
-        ahead.extend(await _stock_read(self, max(n or 0, READ_AHEAD)))
-    return ahead.take(len(ahead) if n is None else n)
-
-
 async def _noise_message(noise: NoiseTransportReadWriter) -> bytes:
     """The plaintext of the next Noise message; empty where the connection has ended."""
-    socket_: Any = cast("Any", noise.read_writer.read_write_closer).stream
-    ahead, length, head = _ahead(socket_), 0, 2
+    tap: Tap = cast("Any", noise.read_writer.read_write_closer).stream
+    ahead, length, head = tap.ahead, 0, 2
     while True:
         if not length and len(ahead) >= head:
             length = int.from_bytes(ahead.take(head), "big")
         elif length and len(ahead) >= length:
             return noise.decrypt(ahead.take(length))
-        elif not (data := await _stock_read(socket_, READ_AHEAD)):
+        elif not (data := await tap.fetch()):
             return b""
         else:
             ahead.extend(data)
@@ -259,6 +279,26 @@ async def _read_body(self: Any, length: int) -> bytes:
     return body
 
 
+async def _read_header(reader: Any, n: int) -> bytes:
+    """The header of the next Yamux frame, when its sender may have one more."""
+    tap: Tap = reader.conn.read_writer.read_write_closer.stream
+    await tap.settle()
+    header = await _stock_read_exactly(reader, n)
+    tap.meter.take(limits.WEIGHT, trio.current_time())
+    return header
+
+
+async def _read_delim(reader: Any) -> bytes:
+    """The next message of a negotiation, without the line feed that ends it."""
+    try:
+        message = await read_varint_prefixed_bytes_limited(reader, MAX_NAME)
+    except MessageTooLarge as error:
+        raise ParseError(str(error)) from error
+    if not message.endswith(b"\n"):
+        raise ParseError("a message without an end")
+    return message[:-1]
+
+
 def silence(host: IHost, peer: ID) -> float:
     """Seconds since the last byte came from `peer`, on any connection, by the kernel; infinite if there is none.
 
@@ -267,7 +307,7 @@ def silence(host: IHost, peer: ID) -> float:
     """
     least = float("inf")
     for connection in host.get_network().get_connections(peer):
-        stream = _socket_stream(cast("Any", connection).muxed_conn)
+        stream = socket_stream(cast("Any", connection).muxed_conn)
         if stream is not None:
             with contextlib.suppress(OSError):  # closed meanwhile
                 info = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_SIZE)
@@ -292,49 +332,101 @@ def guard(handler: Callable[[INetStream], Awaitable[None]]) -> Callable[[INetStr
     return guarded
 
 
+def disarm(host: IHost) -> None:
+    """Before the host runs: it does nothing that nobody asked it for, and keeps no books of its own.
+
+    Stock, it dials whomever it has an address of until there are 150 connections, closes all but the newest beyond 300,
+    asks everybody who connects to identify itself, believes what they push, and remembers it for ever.
+    """
+    network = cast("Any", host.get_network())
+    network.set_resource_manager(None)
+    network.retry_config.max_retries = 0  # the core dials again, when it wants to
+    network.notifees.clear()
+    host.remove_stream_handler(ID_PUSH)
+
+    async def idle() -> None:
+        pass
+
+    network.auto_connector.start = network.connection_pruner.start = idle
+
+
 def guard_negotiation(host: IHost) -> None:
     """Contain what goes wrong before a stream has a protocol, in libp2p's own part of it."""
     network = cast("Swarm", host.get_network())
     network.set_stream_handler(guard(network.common_stream_handler))
 
 
-async def _release_when_closed(self: Swarm, closer: Any, *arguments: Any) -> None:
-    """Handle an inbound connection until its socket is closed, rather than until the host ends."""
-    async with trio.open_nursery() as nursery:
+async def dial(host: IHost, peer: ID | None, addresses: Sequence[str | Multiaddr], timeout: float) -> ID:
+    """Connect to `peer` at the first of `addresses` that answers, or without `peer` to whoever that is; return its id.
 
-        async def watch() -> None:
-            while closer.stream.socket.fileno() != -1:
-                await trio.sleep(1)
-            nursery.cancel_scope.cancel()
-
-        nursery.start_soon(watch)
-        await _stock_inbound(self, closer, *arguments)
-        nursery.cancel_scope.cancel()
-
-
-async def dial(host: IHost, peer: ID, addresses: Sequence[str], timeout: float) -> None:
-    """Connect to `peer` at the first of `addresses` that answers, each given `timeout` seconds.
+    Each address is given `timeout` seconds, and HEAD_START until the next is tried beside it (RFC 8305, 2017). Names
+    are looked up anew.
 
     Raises:
         ConnectionError: none answers.
     """
     network = cast("Swarm", host.get_network())
-    if network.get_connections(peer):
-        return
-    reasons = []
-    for address in addresses:
+    if peer is not None and network.get_connections(peer):
+        return peer
+    reasons: list[str] = []
+    met: list[tuple[ID, Multiaddr]] = []
+
+    async def attempt(address: str | Multiaddr, failed: trio.Event) -> None:
         try:
             with trio.fail_after(timeout):
-                connection = await network.dial_addr(Multiaddr(address), peer)
-                await connection.event_started.wait()
+                met.append(await _connect(network, peer, str(address)))
         except Exception as error:  # noqa: BLE001
             reasons.append(f"{address}: {error or type(error).__name__}")
+            failed.set()
         else:
-            host.get_peerstore().add_addrs(peer, [Multiaddr(address)], ADDRESS_TTL)
-            return
-        finally:
+            nursery.cancel_scope.cancel()
+
+    try:
+        async with trio.open_nursery() as nursery:
+            for address in addresses:
+                nursery.start_soon(attempt, address, failed := trio.Event())
+                with trio.move_on_after(HEAD_START):
+                    await failed.wait()
+    finally:
+        if peer is not None:
             network.unblock_peer(peer)
-    raise ConnectionError("; ".join(reasons) or "no address is known")
+    if not met:
+        raise ConnectionError("; ".join(reasons) or "no address is known")
+    found, where = met[0]
+    host.get_peerstore().add_addrs(found, [where], ADDRESS_TTL)
+    return found
+
+
+async def _connect(network: Swarm, peer: ID | None, address: str) -> tuple[ID, Multiaddr]:
+    errors: list[Exception] = []
+    for place in await resolved(address):
+        try:
+            if peer is None:
+                return await _connect_to_anybody(network, Multiaddr(place)), Multiaddr(place)
+            connection = await network.dial_addr(Multiaddr(place), peer)
+            await connection.event_started.wait()
+            return peer, Multiaddr(place)
+        except Exception as error:  # noqa: BLE001
+            errors.append(error)
+    raise errors[0]
+
+
+async def _connect_to_anybody(network: Swarm, address: Multiaddr) -> ID:
+    transport = network.transport_manager.transport_for_dialing(address)
+    if transport is None:
+        raise ConnectionError("no TCP address")
+    raw = await transport.dial(address)
+    try:
+        # The swarm insists on an id, Noise doesn't: its handshake proves whichever id the other end tells.
+        secured = await network.upgrader.security_multistream.secure_outbound(raw, cast("ID", None))
+        if (found := secured.get_remote_peer()) == network.get_peer_id():
+            raise ConnectionError("that is this device itself")
+        await network.add_conn(await network.upgrader.upgrade_connection(secured, found), direction="outbound")
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await raw.close()
+        raise
+    return found
 
 
 async def open_stream(host: IHost, peer: ID, protocol: str, timeout: float) -> INetStream:

@@ -19,7 +19,7 @@ UNUSED = (
     "libp2p.relay", "libp2p.security.tls",
     "libp2p.transport.quic", "libp2p.transport.webrtc", "libp2p.transport.websocket",
 )  # fmt: skip
-"""QUIC, HTTP, UPnP, mDNS, relays, TLS: links here are TCP with Noise."""
+"""QUIC, HTTP, UPnP, relays, TLS: links here are TCP with Noise. mDNS is of our own, imported where it is used."""
 OPTIONAL = ("rich",)
 """structlog draws tracebacks with it if it is there."""
 

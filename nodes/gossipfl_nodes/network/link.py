@@ -15,6 +15,8 @@ from libp2p.abc import IMuxedConn, INetStream
 
 from gossipfl.errors import RemoteError
 from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder, frame
+from gossipfl_nodes.network import limits
+from gossipfl_nodes.network.limits import Bucket, Limits
 
 KEEP_ALIVE_EVERY = 3.0
 SILENCE = 12.0
@@ -23,17 +25,19 @@ MAX_QUEUED = 256
 """Frames waiting for a slow peer; beyond, as beyond the bytes that the link is made for, the oldest is dropped: every
 frame can be lost, none may pile up."""
 READ_SIZE = 1 << 18
+"""Bytes read from a stream at once."""
 
 
 class Link:
     """The outgoing queue and counters of one peer's link.
 
     Args:
-        max_bytes: how much may wait to be sent.
+        allowed: what the peer may send, and how much may wait to be sent to it: two of the largest frames.
     """
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, allowed: Limits) -> None:
+        self._allowed = allowed
+        self._frames = Bucket(allowed.frames, trio.current_time())
         self.bytes_sent = 0
         self.bytes_received = 0
         self.scope = trio.CancelScope()
@@ -41,6 +45,10 @@ class Link:
         """Is the peer's stream being read?"""
         self.connections: set[IMuxedConn] = set()
         """That its streams are on: one, or two after a mutual dial."""
+        self.unfinished = 0
+        """Bytes of frames that came and that nobody has taken yet."""
+        self.queued = 0
+        """Bytes that wait to be sent."""
         self._queue: deque[tuple[bytes, bool]] = deque()
         self._wake = trio.Event()
         self._sending = False
@@ -50,9 +58,16 @@ class Link:
         if supersedes:
             self._queue = deque(item for item in self._queue if not item[1])
         self._queue.append((body, supersedes))
-        while len(self._queue) > MAX_QUEUED or sum(len(waiting) for waiting, _ in self._queue) > self._max_bytes:
-            self._queue.popleft()
+        self.queued = sum(len(waiting) for waiting, _ in self._queue)
+        while len(self._queue) > MAX_QUEUED or self.queued > 2 * self._allowed.max_body:
+            self.take()
         self._wake.set()
+
+    def take(self) -> bytes:
+        """The frame that has waited longest, which waits no more."""
+        body, _ = self._queue.popleft()
+        self.queued -= len(body)
+        return body
 
     @property
     def idle(self) -> bool:
@@ -63,7 +78,7 @@ class Link:
         """Send what is queued, and keep-alives in between, until cancelled or the stream breaks."""
         while True:
             while self._queue:
-                data = frame(self._queue.popleft()[0])
+                data = frame(self.take())
                 self._sending = True
                 await stream.write(data)
                 self._sending = False
@@ -75,21 +90,36 @@ class Link:
                 await stream.write(KEEP_ALIVE)
                 self.bytes_sent += len(KEEP_ALIVE)
 
-    async def read_from(self, stream: INetStream, max_body: int, deliver: Callable[[bytes], Awaitable[None]]) -> None:
-        """Deliver each frame body from the peer's stream, until it ends.
+    async def read_from(
+        self, stream: INetStream, deliver: Callable[[bytes], Awaitable[None]], crowd: Callable[[], None]
+    ) -> None:
+        """Deliver each frame body from the peer's stream, until it ends. `crowd` is called when there is more to keep.
 
         Raises:
-            RemoteError: the stream breaks the framing.
+            RemoteError: the stream breaks the framing, or nothing comes at all.
             Exception: whatever libp2p raises when a stream ends.
         """
-        decoder = FrameDecoder(max_body)
-        while True:
-            data = await stream.read(READ_SIZE)
-            if not data:
-                raise RemoteError("stream ended")
-            self.bytes_received += len(data)
-            for body in decoder.feed(data):
-                await deliver(body)
+        decoder = FrameDecoder(self._allowed.max_body)
+        with trio.CancelScope(deadline=trio.current_time() + limits.FIRST_WORD) as first:
+            while True:
+                data = await stream.read(READ_SIZE)
+                if not data:
+                    raise RemoteError("stream ended")
+                self.bytes_received += len(data)
+                bodies, self.unfinished = decoder.feed(data), decoder.held
+                crowd()
+                for body in bodies:
+                    await self._frames_allow()
+                    if body:
+                        first.deadline = float("inf")
+                        await deliver(body)
+                    self.unfinished = decoder.held
+        raise RemoteError("it opened a stream and said nothing")
+
+    async def _frames_allow(self) -> None:
+        while (pause := self._frames.wait(1, trio.current_time())) > 0:
+            await trio.sleep(pause)
+        self._frames.take(1, trio.current_time())
 
 
 async def watch(silence: Callable[[], float]) -> None:

@@ -1,7 +1,7 @@
 """The network of one device: a libp2p host, and a link to each peer.
 
-Turns the world into the core's events (Connected, DialFailed, Disconnected, Received) on a channel, and takes Send,
-Dial and Disconnect as calls that never wait. Nothing that a peer does raises past its own link.
+Turns the world into the core's events (Connected, DialFailed, Disconnected, Found, Readdressed, Received) on a channel,
+and takes Send, Dial and Disconnect as calls that never wait. Nothing that a peer does raises past its own link.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import structlog
 import trio
 from libp2p import new_host
-from libp2p.abc import IHost, INetStream
+from libp2p.abc import IHost, IMuxedConn, INetConn, INetStream
 from libp2p.crypto.ed25519 import create_new_key_pair as ed25519_key_pair
 from libp2p.crypto.x25519 import create_new_key_pair as x25519_key_pair
 from libp2p.custom_types import TProtocol
@@ -27,13 +27,14 @@ from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
-from libp2p.utils.address_validation import get_available_interfaces
 from multiaddr import Multiaddr
 
 from gossipfl.errors import LocalError, RemoteError
-from gossipfl.protocol import contacts
-from gossipfl.protocol.events import Connected, DialFailed, Disconnected, Event, Received
-from gossipfl_nodes.network import cures
+from gossipfl.protocol.events import Connected, DialFailed, Disconnected, Event, Found, Readdressed, Received
+from gossipfl_nodes.network import cures, limits
+from gossipfl_nodes.network.discovery import addresses as places
+from gossipfl_nodes.network.door import Door
+from gossipfl_nodes.network.limits import MAX_LINKS, Limits
 from gossipfl_nodes.network.link import Link, watch
 
 PROTOCOL = "/gossipfl/1"
@@ -41,8 +42,6 @@ MAX_DIALS = 8
 """At the same time: addresses are hearsay, and nobody should be able to point a mesh at a victim."""
 UNREACHABLE_EVERY = 60.0
 """Seconds between two lines about the same peer that doesn't answer."""
-MAX_LINKS = contacts.MAX_LINKS + 32
-"""More than the core keeps, so that newcomers get in while it lets go of others."""
 DIAL_TIMEOUT = 5.0
 """Seconds for each address: a dial takes about six round trips."""
 FLUSH_TIMEOUT = 2.0
@@ -57,19 +56,28 @@ class Network:
     """Links over a running libp2p host; made by `open_network`."""
 
     def __init__(
-        self, host: IHost, events: trio.MemorySendChannel[Event], nursery: trio.Nursery, max_body: int, refuse: Refuse
+        self,
+        host: IHost,
+        events: trio.MemorySendChannel[Event],
+        nursery: trio.Nursery,
+        allowed: Limits,
+        refuse: Refuse,
+        announce: tuple[str, ...],
     ) -> None:
         self.id = str(host.get_id())
         self._host = host
         self._events = events
         self._nursery = nursery
-        self._max_body = max_body
+        self._allowed = allowed
         self._refuse = refuse
+        self._strangers: dict[IMuxedConn, None] = {}
+        """Connections without a link, the oldest first."""
         self._dialling: set[str] = set()
         self._dials = trio.CapacityLimiter(MAX_DIALS)
         self._unreachable: dict[str, float] = {}
-        bound = [address for listening in host.get_addrs() for address in _reachable(listening)]
-        self.addresses = tuple(dict.fromkeys(bound))
+        self._announced = announce
+        self._moved = trio.lowlevel.ParkingLot()
+        self.addresses = self._reachable()
         """Where others can reach this device."""
         self.links: dict[str, Link] = {}
         self.bytes_sent_before = 0
@@ -91,6 +99,8 @@ class Network:
         link = self.links.get(peer)
         if link is not None:
             link.put(body, supersedes=supersedes)
+            while sum(each.queued for each in self.links.values()) > self._allowed.pool:
+                max(self.links.values(), key=lambda each: each.queued).take()
 
     def dial(self, peer: str, addresses: tuple[str, ...]) -> None:
         """Try to get a link to `peer`; a Connected or DialFailed follows."""
@@ -103,6 +113,46 @@ class Network:
         link = self.links.get(peer)
         if link is not None:
             link.scope.cancel()
+
+    async def found(self, peer: str, addresses: tuple[str, ...]) -> None:
+        """Somebody who claims to be of the mesh can be reached at `addresses`."""
+        if peer != self.id:
+            await self._tell(Found(peer, addresses))
+
+    async def meet(self, address: str) -> str:
+        """Make a link to whoever is at `address`, and return its id. A Connected follows if there was none.
+
+        Raises:
+            ConnectionError: nobody answers there.
+        """
+        peer_id = await cures.dial(self._host, None, [address], DIAL_TIMEOUT)
+        if str(peer_id) not in self.links:
+            self._open(peer_id)
+        return str(peer_id)
+
+    async def moved(self) -> None:
+        """Return when `addresses` are others."""
+        await self._moved.park()
+
+    async def follow(self) -> None:
+        """Keep `addresses` true, and cut what was connected from an address that is gone."""
+        async for _ in places.changes():
+            self._leave_stranded(places.of_interfaces())
+            if (now := self._reachable()) != self.addresses:
+                log.info("addresses changed", addresses=" ".join(now))
+                self.addresses = now
+                self._moved.unpark_all()
+                await self._tell(Readdressed(now))
+
+    def _leave_stranded(self, here: list[str]) -> None:
+        for link in self.links.values():
+            for connection in link.connections:
+                if places.is_stranded(cures.near_end(connection), here):
+                    cures.abort(connection)
+
+    def _reachable(self) -> tuple[str, ...]:
+        bound = [str(address) for address in self._host.get_transport_addrs()]
+        return places.reachable(bound, places.of_interfaces(), self._announced)
 
     async def flush(self) -> None:
         """Wait until what is queued has left, for a while."""
@@ -125,7 +175,7 @@ class Network:
             raise RemoteError(f"{MAX_LINKS} links are all there is")
         link = self.links.get(peer) or self._open(peer_id)
         link.read = True
-        link.connections.add(stream.muxed_conn)
+        self._use(stream.muxed_conn, link)
 
         async def deliver(body: bytes) -> None:
             if link.scope.cancel_called:
@@ -133,7 +183,7 @@ class Network:
             await self._tell(Received(peer, body))
 
         try:
-            await link.read_from(stream, self._max_body, deliver)
+            await link.read_from(stream, deliver, self._make_room)
         except RemoteError as error:
             if not link.scope.cancel_called:
                 self._refuse(peer, str(error))
@@ -170,9 +220,45 @@ class Network:
             await self._events.send(event)
 
     def _open(self, peer_id: ID) -> Link:
-        link = self.links[str(peer_id)] = Link(2 * self._max_body)
+        link = self.links[str(peer_id)] = Link(self._allowed)
         self._nursery.start_soon(self._keep, peer_id, link)
         return link
+
+    def note_connection(self, connection: INetConn) -> None:
+        """There is a new connection, of whomever."""
+        muxed = connection.muxed_conn
+        if len(self._host.get_network().get_connections(muxed.peer_id)) > limits.PER_PEER:
+            cures.abort(muxed)
+            return
+        self._strangers[muxed] = None
+        if len(self._strangers) > limits.STRANGERS:
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            cures.abort(oldest)
+        self._nursery.start_soon(self._expect_link, muxed)
+
+    def forget_connection(self, connection: INetConn) -> None:
+        """A connection has ended."""
+        self._strangers.pop(connection.muxed_conn, None)
+
+    async def _expect_link(self, connection: IMuxedConn) -> None:
+        await trio.sleep(limits.FIRST_WORD)
+        if connection in self._strangers:
+            cures.abort(connection)
+
+    def _use(self, connection: IMuxedConn, link: Link) -> None:
+        """A stream of `link` is on `connection`."""
+        if connection not in link.connections:
+            link.connections.add(connection)
+            self._strangers.pop(connection, None)
+            cures.meter(connection).widen(self._allowed.link, trio.current_time())
+
+    def _make_room(self) -> None:
+        """Keep what all links have received within bounds: the link with the most to keep makes room."""
+        while sum(link.unfinished for link in self.links.values()) > self._allowed.pool:
+            largest = max(self.links.values(), key=lambda link: link.unfinished)
+            largest.unfinished = 0
+            largest.scope.cancel()
 
     async def _keep(self, peer_id: ID, link: Link) -> None:
         """Hold a link until either direction ends, the peer falls silent, or it is cancelled."""
@@ -180,7 +266,7 @@ class Network:
         try:
             with link.scope:
                 stream = await cures.open_stream(self._host, peer_id, PROTOCOL, DIAL_TIMEOUT)
-                link.connections.add(stream.muxed_conn)
+                self._use(stream.muxed_conn, link)
                 await self._tell(Connected(peer))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(link.write_to, stream)
@@ -219,35 +305,58 @@ class Network:
 
 @asynccontextmanager
 async def open_network(
-    key: bytes, listen: tuple[str, ...], events: trio.MemorySendChannel[Event], max_body: int, refuse: Refuse
+    key: bytes,
+    listen: tuple[str, ...],
+    events: trio.MemorySendChannel[Event],
+    max_body: int,
+    refuse: Refuse,
+    *,
+    allowed: Limits | None = None,
+    announce: tuple[str, ...] = (),
 ) -> AsyncIterator[Network]:
     """A running network.
 
     Args:
         key: the device's identity, as the 32-byte seed of its Ed25519 key.
         listen: multiaddrs to listen on; port 0 takes a free one.
-        events: where Connected, Disconnected and Received go.
+        events: where what happens goes.
         max_body: the largest frame body that a peer may send, in bytes.
         refuse: called with a peer and a reason when its stream can't be read on.
+        allowed: what peers may use up; by default as for a publish every second.
+        announce: multiaddrs to tell others beside those that it listens on.
 
     Raises:
         LocalError: an address that is not a TCP multiaddr, or that can't be listened on.
     """
     cures.install()
     addresses = [_checked(address) for address in listen]
+    announce = tuple(places.checked("network.announce", address) for address in announce)
     pair = ed25519_key_pair(key)
+    allowed = allowed or Limits.of(max_body, interval=1.0)
+    door = Door(allowed)
     host = new_host(
         key_pair=pair,
-        listen_addrs=addresses,
+        transports=[door],
         # The default offer includes plaintext; Noise wants an X25519 key of its own.
         sec_opt={NOISE: NoiseTransport(pair, noise_privkey=x25519_key_pair().private_key)},
         muxer_opt={TProtocol(YAMUX): Yamux},
-        connection_config=ConnectionConfig(min_connections=0, low_watermark=0, max_connections_per_peer=1),
+        connection_config=ConnectionConfig(
+            min_connections=0,
+            max_connections=limits.ALL,
+            max_connections_per_peer=limits.PER_PEER,
+            inbound_upgrade_timeout=limits.HANDSHAKE,
+            inbound_stream_protocol_negotiation_timeout=limits.HANDSHAKE,
+        ),
+        disable_identify_address_discovery=True,
     )
+    cures.disarm(host)
+    host.get_network().register_notifee(door)
     async with host.run(listen_addrs=addresses), trio.open_nursery() as nursery:
-        if len(host.get_addrs()) < len(addresses):
+        if len(host.get_transport_addrs()) < len(addresses):
             raise LocalError(f"network.listen = {', '.join(listen)}: can't listen there; is the port taken?")
-        network = Network(host, events, nursery, max_body, refuse)
+        network = Network(host, events, nursery, allowed, refuse, announce)
+        door.on_connected, door.on_disconnected = network.note_connection, network.forget_connection
+        nursery.start_soon(network.follow)
         cures.guard_negotiation(host)
         host.set_stream_handler(TProtocol(PROTOCOL), cures.guard(network.accept))
         try:
@@ -268,12 +377,3 @@ def _checked(address: str) -> Multiaddr:
             f"network.listen = {address!r}: not a TCP multiaddr; write for example /ip4/0.0.0.0/tcp/9444"
         ) from error
     return parsed
-
-
-def _reachable(bound: Multiaddr) -> list[str]:
-    """Addresses that others can dial: an unspecified address stands for those of every interface."""
-    address = str(bound).partition("/p2p/")[0]
-    if not address.startswith(("/ip4/0.0.0.0/", "/ip6/::/")):
-        return [address]
-    port, family = int(bound.value_for_protocol("tcp") or 0), address[:5]
-    return [str(found) for found in get_available_interfaces(port) if str(found).startswith(family)]

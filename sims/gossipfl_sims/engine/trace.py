@@ -23,7 +23,7 @@ KINDS = {
     for number, kind in enumerate(
         (
             ev.Started, ev.Connected, ev.Disconnected, ev.DialFailed, ev.Received, ev.Trained, ev.TrainingFailed,
-            ev.TimerFired, ev.Rewired, ev.Stopping,
+            ev.TimerFired, ev.Rewired, ev.Stopping, ev.Found, ev.Readdressed,
         )
     )
 }  # fmt: skip

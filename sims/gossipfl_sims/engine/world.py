@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from heapq import heappop, heappush
 from math import inf
-from typing import IO, Protocol, TypeAlias, assert_never
+from typing import IO, Protocol, TypeAlias
 
 import msgspec
 
@@ -21,7 +21,6 @@ from gossipfl.errors import LocalError
 from gossipfl.kernels import Kernel
 from gossipfl.kernels import numpy as reference
 from gossipfl.protocol import events as ev
-from gossipfl.protocol.contacts import MAX_LINKS
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.saved import Schedule
 from gossipfl.protocol.settings import Settings
@@ -44,7 +43,7 @@ FLUSH = 2.0
 """Seconds that a process which stops waits until its queue has left."""
 UNREACHABLE, UNANSWERED = 1.0, 5.0
 """Seconds until a dial fails: where nobody listens, and where nothing comes back."""
-MOST_LINKS = MAX_LINKS + 32
+MOST_LINKS = 128
 """As many as a daemon's network keeps."""
 
 Action: TypeAlias = Callable[[], None]
@@ -299,10 +298,8 @@ class World:
                 self._unlink(machine.name, peer)
             case ev.Joined():
                 machine.schedule.joined()
-            case ev.Merged() | ev.Published() | ev.Refused() | ev.Failed():
-                pass  # observers have seen it
             case _:
-                assert_never(effect)
+                pass  # a report, which observers have seen
 
     def _train(self, machine: Machine, request: ev.Train) -> None:
         vector = request.start.copy()

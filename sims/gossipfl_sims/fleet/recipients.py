@@ -11,10 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gossipfl.protocol.neighbourhood import MAX_KNOWN
+from gossipfl.protocol.contacts import TURN
 from gossipfl_sims.fleet.kernels import AHEAD, LINE, Indices, aligned, compiled
 from gossipfl_topology import Graph
-from gossipfl_topology.live.sample import TURN
 
 GONE = np.uint64(2**64 - 1)
 """The place on a circle of who is not there, or has been drawn already."""
@@ -62,11 +61,10 @@ class Contacts:
 
 
 class Sampled(Contacts):
-    """Contacts as `gossipfl_topology.live.sample` chooses them: the two beside a node on each of `contacts` / 2 rings.
+    """Contacts as nodes come to have them (`gossipfl.protocol.contacts`): a random regular graph that changes slowly.
 
-    One ring is shuffled anew every TURN epochs. Each node sees on the rings only those that it knows, at most
-    MAX_KNOWN, here a fair sample of all: in a larger fleet the next known one is a geometric number of places away,
-    and contacts are seldom mutual.
+    It is made of `contacts` / 2 rings in random order (Law, Siu, 2003); every TURN epochs one is shuffled. Each node
+    then gets two other contacts, as where it ends one link and somebody else another one.
     """
 
     def __init__(self, n: int, k: int, contacts: int, rng: np.random.Generator) -> None:
@@ -89,11 +87,7 @@ class Sampled(Contacts):
         n = len(self.table)
         order = self._rng.permutation(n).astype(np.int32)
         for column, direction in ((2 * ring, 1), (2 * ring + 1, -1)):
-            if n - 1 <= MAX_KNOWN:
-                self.table[order, column] = np.roll(order, -direction)
-            else:
-                away = self._rng.geometric(MAX_KNOWN / (n - 1), n)
-                self.table[order, column] = order[(np.arange(n) + direction * away) % n]
+            self.table[order, column] = np.roll(order, -direction)
 
 
 class Circle:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gossipfl.errors import LocalError
+from gossipfl.protocol.contacts import SIZE
 from gossipfl_topology import Graph
-from gossipfl_topology.live.sample import SIZE
 
 LEFT_OUT = """\
 Fleet mode runs the protocol's mixing, not the protocol. It has: publishes at jittered intervals, fresh k-out among

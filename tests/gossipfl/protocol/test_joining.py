@@ -11,7 +11,7 @@ from gossipfl.model.replica import MAX_AGE
 from gossipfl.model.schema import Schema, Tensor
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import PATIENCE, REBASE_GAP, ROUNDS, median
-from gossipfl.protocol.peer import JOIN, PUBLISH
+from gossipfl.protocol.peer import JOIN, PROBE, PUBLISH
 from gossipfl.wire import messages as msg
 from tests.gossipfl.builders import (
     Room,
@@ -41,7 +41,8 @@ FRIENDS = ("a", "b", "c")
 def test_who_finds_nobody_begins_alone_after_its_patience() -> None:
     peer = a_peer()
     effects = peer.handle(ev.Started(), 0.0)
-    assert only(ev.SetTimer, effects) == [ev.SetTimer(JOIN, PATIENCE)]
+    assert [timer.timer for timer in only(ev.SetTimer, effects)] == [JOIN, PROBE]
+    assert only(ev.SetTimer, effects)[0].delay == PATIENCE
     effects = peer.handle(ev.TimerFired(JOIN), PATIENCE)
     assert only(ev.Joined, effects) == [ev.Joined(())]
     (train,) = only(ev.Train, effects)

@@ -125,11 +125,19 @@ class PeerMachine(RuleBasedStateMachine):
     @rule(other=OTHERS, start=st.integers(0, 1000))
     def an_introduction(self, other: str, start: int) -> None:
         known = tuple(msg.KnownPeer(f"p{i}", ("somewhere",)) for i in range(start, start + msg.MAX_PEERS))
-        self.happen(ev.Received(other, msg.encode(msg.Peers(known))))
+        self.happen(ev.Received(other, msg.encode(msg.Peers(known, asks=len(known) % 2 == 0))))
+
+    @rule(other=OTHERS, start=st.integers(0, 20), count=st.integers(0, msg.MAX_ADDRESSES + 2))
+    def found(self, other: str, start: int, count: int) -> None:
+        self.happen(ev.Found(other, tuple(f"place {i}" for i in range(start, start + count))))
+
+    @rule(count=st.integers(0, msg.MAX_ADDRESSES + 2))
+    def moved(self, count: int) -> None:
+        self.happen(ev.Readdressed(tuple(f"place {i}" for i in range(count))))
 
     @rule(other=OTHERS)
     def a_goodbye(self, other: str) -> None:
-        self.happen(ev.Received(other, msg.encode(msg.Goodbye())))
+        self.happen(ev.Received(other, msg.encode(msg.Goodbye(leaves=True))))
 
     @rule(other=OTHERS, junk=st.binary(max_size=20))
     def junk(self, other: str, junk: bytes) -> None:
@@ -198,6 +206,7 @@ class PeerMachine(RuleBasedStateMachine):
         assert peer.me not in peer.neighbourhood.known
         for neighbour in peer.neighbourhood.known.values():
             assert len(neighbour.addresses) <= msg.MAX_ADDRESSES
+        assert len(peer.addresses) <= msg.MAX_ADDRESSES
         if peer.joining is not None:
             assert peer.joining.snapshots.keys() <= peer.joining.asked
             assert peer.joining.waiting.keys() <= peer.joining.asked

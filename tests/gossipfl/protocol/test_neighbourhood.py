@@ -49,8 +49,11 @@ def test_a_version_is_accepted_when_it_is_the_next(
 
 def test_hearsay_can_not_fill_the_table_beyond_its_bound() -> None:
     hood = Neighbourhood("me")
-    assert all(hood.hear_of(f"p{i}", ("x",)) == (i < MAX_KNOWN) for i in range(2 * MAX_KNOWN))
-    assert len(hood.known) == MAX_KNOWN
+    assert all(hood.hear_of(f"p{i}", ("x",)) for i in range(2 * MAX_KNOWN))
+    assert list(hood.known) == [f"p{i}" for i in range(MAX_KNOWN, 2 * MAX_KNOWN)], "who was heard of first makes room"
+    for i in range(MAX_KNOWN, 2 * MAX_KNOWN):
+        hood.meet(f"p{i}")
+    assert not hood.hear_of("one more", ("x",)), "hearsay replaces nobody that there was contact with"
 
 
 def test_who_is_linked_or_configured_is_not_forgotten_for_strangers() -> None:
@@ -104,15 +107,19 @@ def test_only_the_live_are_introduced_and_not_to_themselves() -> None:
     hood.meet("silent")
     greeted(hood, "nowhere")
     hood.locate("nowhere", ())
-    assert {known.peer for known in hood.introduce("a", RNG)} == {"b", "c"}
-    assert {known.peer for known in hood.introduce("silent", RNG)} == {"a", "b", "c"}
+    assert {known.peer for known in hood.introduce("a", (), RNG)} == {"b", "c"}
+    assert {known.peer for known in hood.introduce("silent", (), RNG)} == {"a", "b", "c"}
 
 
 def test_an_introduction_fits_in_a_message() -> None:
     hood = Neighbourhood("me")
     for i in range(200):
         greeted(hood, f"p{i}")
-    assert len(hood.introduce("p0", RNG)) == MAX_PEERS
+    first = [f"p{i}" for i in range(MAX_KNOWN + 72 - 40, 200)]
+    for _ in range(20):
+        told = [known.peer for known in hood.introduce("p0", first, RNG)]
+        assert len(told) == MAX_PEERS
+        assert set(first) <= set(told)
 
 
 def test_a_link_is_wanted_with_whom_there_is_none_nor_a_dial_under_way() -> None:

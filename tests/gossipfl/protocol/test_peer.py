@@ -256,7 +256,7 @@ def test_whoever_is_spoken_of_while_it_is_waited_for_is_dialled_at_once_and_once
     """After a partition, the first link tells about all others: waiting for every timer would take 19 seconds."""
     peer = with_friends("a", "b")
     peer.handle(ev.Disconnected("b"), 4.0)
-    spoken = ev.Received("a", msg.encode(msg.Peers((msg.KnownPeer("b", ("there",)),))))
+    spoken = ev.Received("a", msg.encode(msg.Peers((msg.KnownPeer("b", ("there",)),), asks=False)))
     assert only(ev.Dial, peer.handle(spoken, 5.0)) == [ev.Dial("b", ("there",))]
     assert not peer.handle(spoken, 5.0)
     assert not peer.handle(ev.TimerFired(("redial", "b")), 6.0)
@@ -309,7 +309,7 @@ def test_a_dial_that_failed_after_the_peer_dialled_us_changes_nothing() -> None:
 
 def test_hearsay_that_never_answers_is_forgotten() -> None:
     peer = with_friends("a")
-    told_of = msg.encode(msg.Peers((msg.KnownPeer("ghost", ("nowhere",)),)))
+    told_of = msg.encode(msg.Peers((msg.KnownPeer("ghost", ("nowhere",)),), asks=False))
     assert only(ev.Dial, peer.handle(ev.Received("a", told_of), 4.0)) == [ev.Dial("ghost", ("nowhere",))]
     for _ in range(FORGET_AFTER):
         assert only(ev.SetTimer, peer.handle(ev.DialFailed("ghost"), 5.0))
@@ -346,7 +346,7 @@ def test_a_newcomer_that_knows_one_peer_finds_all() -> None:
 
 
 def test_introductions_go_on_while_the_mesh_lives() -> None:
-    peer = with_friends("a", "b")
+    peer = with_friends("a", "b", "c")
     told_at = []
     for turn in range(1, 2 * INTRODUCE_EVERY + 1):
         if told(msg.Peers, trained(peer, now=4.0 + turn)):
@@ -357,7 +357,8 @@ def test_introductions_go_on_while_the_mesh_lives() -> None:
 
 def test_i_do_not_dial_myself_or_friends_on_hearsay() -> None:
     peer = with_friends("a", "b")
-    told_of = msg.Peers((msg.KnownPeer("me", ("x",)), msg.KnownPeer("b", ("x",)), msg.KnownPeer("nobody", ())))
+    who = (msg.KnownPeer("me", ("x",)), msg.KnownPeer("b", ("x",)), msg.KnownPeer("nobody", ()))
+    told_of = msg.Peers(who, asks=False)
     assert not peer.handle(ev.Received("a", msg.encode(told_of)), 4.0)
     assert peer.neighbourhood.known["b"].addresses == ("there",)
 
@@ -381,7 +382,7 @@ def test_who_leaves_before_it_joined_hands_nothing_over() -> None:
 
 def test_who_said_goodbye_is_neither_published_to_nor_dialled() -> None:
     peer = with_friends("a", "b")
-    peer.handle(ev.Received("a", msg.encode(msg.Goodbye())), 4.0)
+    peer.handle(ev.Received("a", msg.encode(msg.Goodbye(leaves=True))), 4.0)
     assert [to for to, _ in said(trained(peer))] == [("b",)]
     assert not peer.handle(ev.Disconnected("a"), 11.0)
     meet(peer, "a")

@@ -81,6 +81,8 @@ events: dict[type, st.SearchStrategy[Any]] = {
     ev.TimerFired: st.builds(ev.TimerFired, texts | st.tuples(st.just("redial"), texts)),
     ev.Rewired: st.builds(ev.Rewired, topologies),
     ev.Stopping: st.just(ev.Stopping()),
+    ev.Found: st.builds(ev.Found, texts, st.lists(texts, max_size=3).map(tuple)),
+    ev.Readdressed: st.builds(ev.Readdressed, st.lists(texts, max_size=3).map(tuple)),
 }
 times = st.floats(0, rec.MAX_NOW)
 
@@ -207,6 +209,7 @@ EFFECTS: list[ev.Effect] = [
     ev.Train(1, full_of(1.0), 2, 0.0), ev.Train(1, full_of(1.0, 9), 2, 0.0), ev.Train(1, -full_of(0.0), 2, 0.0),
     ev.Train(1, full_of(0.0), 2, 0.0), ev.Joined(("a",)), ev.Joined(()), ev.Published(1, ("a",), 5),
     ev.Merged("a", 0.0, 0.5), ev.Merged("a", 0.0, 0.25), ev.Failed("b"),
+    ev.Suspected("a"), ev.Suspected("b"), ev.Died("a"), ev.Partitioned(1, 2), ev.Healed(1, 2), ev.Healed(0, 2),
 ]  # fmt: skip
 
 

@@ -44,6 +44,23 @@ def ticks(peer: Peer, many: int = 400, start: float = 50.0) -> list[bytes]:
     return own
 
 
+def test_a_model_at_the_limit_gets_no_base_beyond_it() -> None:
+    peer = a_learning_peer(noise(SIZE), topology="complete", codec="int4", momentum="none")
+    meet(peer, "a")
+    sign, some = np.sign(FAR), np.abs(noise(SIZE, 6)).clip(0.0, 1.0)
+    for turn, far in enumerate((sign * (0.2 + 0.7 * some) * 1e9, sign * 0.9999e9)):
+        start = 500.0 * turn
+        peer.handle(ev.TimerFired(PUBLISH), start + 10.0)
+        trained(peer, (far - peer.replica.x).astype(np.float32), now=start + 10.0)
+        for seq in range(1, 20):
+            near = (peer.replica.x * 0.99999).astype(np.float32)
+            exact, _ = encode(quantiser("float32"), All(), near, peer.bases[peer.bases.own], peer.rng, reference)
+            peer.handle(ev.Received("a", update(peer, near, seq=20 * turn + seq, payload=exact)), start + 10.0 + seq)
+        renewed = len(ticks(peer, 300, start=start + 40.0))
+        assert renewed == 2 - turn
+    assert np.abs(peer.bases[peer.bases.own]).max() <= 1e9
+
+
 def away(peer: Peer) -> float:
     return float(np.linalg.norm(peer.replica.x - peer.bases[peer.bases.own]))
 

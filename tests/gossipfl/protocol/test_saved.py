@@ -243,7 +243,7 @@ def test_peers_are_remembered_with_all_their_addresses_and_dialled() -> None:
 
 def test_who_left_on_purpose_and_oneself_are_not_in_the_book() -> None:
     peer = experienced()
-    peer.handle(ev.Received("b", msg.encode(msg.Goodbye())), 20.0)
+    peer.handle(ev.Received("b", msg.encode(msg.Goodbye(leaves=True))), 20.0)
     assert peer.save().notes.peers.keys() == {"a", "c"}
     saved = structs.replace(peer.save(), notes=structs.replace(peer.save().notes, peers={"me": ("x",), "a": ("y",)}))
     assert [dial.peer for dial in only(ev.Dial, back(saved).handle(ev.Started(), 0.0))] == ["a"]
@@ -293,7 +293,7 @@ def test_the_book_is_bounded() -> None:
     peer = experienced()
     for start in range(0, 2 * MAX_KNOWN, 64):
         known = tuple(msg.KnownPeer(f"p{i}", ("somewhere",)) for i in range(start, start + 64))
-        peer.handle(ev.Received("a", msg.encode(msg.Peers(known))), 20.0)
+        peer.handle(ev.Received("a", msg.encode(msg.Peers(known, asks=False))), 20.0)
     assert len(peer.save().notes.peers) == MAX_KNOWN
     saved = peer.save()
     for life in range(3):

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from gossipfl.protocol import neighbourhood as hoods
-from gossipfl.protocol.contacts import Contacts
+from gossipfl.protocol.contacts import TURN, Contacts
 from gossipfl.protocol.joining import median
 from gossipfl.protocol.neighbour import Link, Neighbour
 from gossipfl.protocol.neighbourhood import Neighbourhood
 from gossipfl.protocol.parts.wanted import Wanted
-from gossipfl_topology.live import named, sample
-from gossipfl_topology.live.sample import SIZE, TURN
+from gossipfl_topology.live import named
 
 NAMES = st.integers(0, 80).map("p{}".format)
 SOME = st.lists(NAMES, max_size=40)
@@ -30,7 +29,7 @@ class Tables(RuleBasedStateMachine):
         super().__init__()
         self.rng = random.Random(0)
         self.hood = Neighbourhood("me")
-        self.contacts = Contacts("me", "sensor", self.hood, named("k-out:k=2"))
+        self.contacts = Contacts("me", "sensor", self.hood, named("k-out:k=2"), self.rng)
         self.wanted = Wanted(self.hood)
         self.epoch = 0
         self.own = b"a"
@@ -131,24 +130,12 @@ class Tables(RuleBasedStateMachine):
         assert self.wanted.common(self.own) == (common, len(set(with_own)) == 1)
 
     @invariant()
-    def sample_is_of_all_who_can_be_reached(self) -> None:
-        known = self.hood.known
-        candidates = [peer for peer, record in known.items() if record.connected or record.reachable]
-        assert set(self.hood.candidates()) == set(candidates)
-        assert self.hood.sample.of(self.epoch, self.hood.candidates) == sample("me", candidates, self.epoch)
-
-    @invariant()
     def nothing_kept_is_stale(self) -> None:
         contacts, known = self.contacts, self.hood.known
         live = [peer for peer, record in known.items() if record.live]
-        reachable = live
-        if contacts.topology.fresh:
-            reachable = [peer for peer in live if peer in contacts.chosen]
-            if len(reachable) < min(len(live), SIZE // 2):
-                reachable = sorted(sample("me", live, contacts._turn * TURN))
-        view = {"me": "sensor"} | {peer: known[peer].role for peer in reachable}
+        view = {"me": "sensor"} | {peer: known[peer].role for peer in live}
         assert contacts.recipients(self.epoch) == contacts.topology.neighbours("me", view, self.epoch)
-        assert contacts.chance() == contacts.topology.chance(len(reachable))
+        assert contacts.chance() == contacts.topology.chance(len(live))
 
     @invariant()
     def a_peer_that_is_only_heard_of_has_nothing_to_remember(self) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 
 from gossipfl.protocol import events as ev
-from gossipfl.protocol.contacts import MAX_LINKS
+from gossipfl.protocol.contacts import CHOSEN, MAX_LINKS, SIZE, TURN
 from gossipfl.protocol.joining import PATIENCE
+from gossipfl.protocol.neighbourhood import MAX_KNOWN, MAX_NEWS
 from gossipfl.protocol.peer import INTRODUCE_EVERY, JOIN, PUBLISH, Peer
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
-from gossipfl_topology.live import Complete, Exponential, Fixed, Hierarchical, KOut, Regular, Ring, Topology, sample
-from gossipfl_topology.live.sample import SIZE, TURN
+from gossipfl_topology.live import Complete, Exponential, Fixed, Hierarchical, KOut, Regular, Ring, Topology
 from tests.gossipfl.builders import (
     Room,
     a_learning_peer,
@@ -56,7 +57,7 @@ def hear_of(peer: Peer, names: Iterable[str], *, epoch: int = 4) -> list[ev.Effe
     listed, effects = [msg.KnownPeer(name, (f"at {name}",)) for name in names], []
     friend = peer.neighbourhood.live()[0]
     for start in range(0, len(listed), msg.MAX_PEERS):
-        body = msg.encode(msg.Peers(tuple(listed[start : start + msg.MAX_PEERS])))
+        body = msg.encode(msg.Peers(tuple(listed[start : start + msg.MAX_PEERS]), asks=False))
         effects += peer.handle(ev.Received(friend, body), at(epoch))
     return effects
 
@@ -66,12 +67,19 @@ def dialled(effects: list[ev.Effect]) -> list[str]:
 
 
 def cut(effects: list[ev.Effect]) -> list[str]:
-    return [cut.peer for cut in only(ev.Disconnect, effects)]
+    """Whose link ends: the other end is told, and cuts it."""
+    assert not only(ev.Disconnect, effects)
+    return [to for to, goodbye in told(msg.Goodbye, effects) if not goodbye.leaves]
 
 
 def carry_out_cuts(peer: Peer, effects: list[ev.Effect], epoch: int) -> None:
     for name in cut(effects):
         peer.handle(ev.Disconnected(name), at(epoch))
+
+
+def carry_out_dials(peer: Peer, effects: list[ev.Effect], epoch: int) -> None:
+    """Whoever is dialled answers."""
+    meet(peer, *dialled(effects), now=at(epoch))
 
 
 # --- who gets a publish
@@ -103,9 +111,9 @@ def test_a_new_topology_changes_the_rate_that_updates_tell() -> None:
 
 def test_a_new_topology_has_links_made_with_neighbours_that_were_only_known() -> None:
     peer = a_learning_peer()
-    meet(peer, *HUNDRED[:50], now=at(4))
-    hear_of(peer, HUNDRED[50:])
-    stranger = min(set(HUNDRED[50:]) - sample("me", HUNDRED, 4))
+    meet(peer, *HUNDRED[:SIZE], now=at(4))
+    hear_of(peer, HUNDRED[SIZE:])
+    stranger = HUNDRED[-1]
     assert not dialled(tick(peer, 4)), "there are links enough"
     peer.handle(ev.Rewired(Fixed("pair", {"me": (stranger,)})), at(5))
     assert stranger in dialled(tick(peer, 5))
@@ -116,7 +124,7 @@ def test_a_new_topology_has_links_made_with_neighbours_that_were_only_known() ->
 def test_a_new_topology_finds_its_neighbours_among_all_that_there_are_links_with_at_once() -> None:
     peer = a_learning_peer()
     meet(peer, *HUNDRED, now=at(4))
-    other = min(set(HUNDRED) - sample("me", HUNDRED, 4))
+    other = HUNDRED[-1]
     assert peer._training is not None, "the publish comes before the next tick"
     peer.handle(ev.Rewired(Fixed("pair", {"me": (other,)})), at(5))
     assert published(peer, 5) == {other}
@@ -156,21 +164,23 @@ def test_a_publish_goes_only_to_those_who_are_there(topology: str) -> None:
     peer.handle(ev.Received("early", hello(peer)), at(4))
     assert published(peer, 5) == {"a", "b", "c"}
     peer.handle(ev.Disconnected("a"), at(6))
-    peer.handle(ev.Received("b", msg.encode(msg.Goodbye())), at(6))
+    peer.handle(ev.Received("b", msg.encode(msg.Goodbye(leaves=True))), at(6))
     assert published(peer, 6) == {"c"}
     peer.handle(ev.Received("silent", hello(peer)), at(7))
     assert published(peer, 7) == {"c", "silent"}
 
 
-def test_fresh_recipients_are_drawn_anew_in_each_interval_and_among_contacts_only() -> None:
+def test_fresh_recipients_are_drawn_anew_in_each_interval_from_links_that_change_over_time() -> None:
     peer = a_learning_peer(topology="k-out:k=2")
-    meet(peer, *HUNDRED, now=at(4))
+    meet(peer, "a", now=at(4))
+    carry_out_dials(peer, hear_of(peer, HUNDRED), 4)
     seen: set[str] = set()
-    for epoch in range(5, 5 + 40 * TURN):
-        carry_out_cuts(peer, tick(peer, epoch), epoch)
-        contacts = sample("me", HUNDRED, epoch)
+    for epoch in range(5, 5 + 60 * TURN):
+        effects = tick(peer, epoch)
+        carry_out_dials(peer, effects, epoch)
+        carry_out_cuts(peer, effects, epoch)
         to = published(peer, epoch)
-        assert to <= contacts
+        assert to <= set(peer.neighbourhood.live())
         assert len(to) == 2
         seen |= to
     assert len(seen) > 2 * SIZE, "others join them over time"
@@ -191,22 +201,6 @@ def test_when_a_neighbour_is_gone_the_next_one_takes_its_place_in_a_large_mesh_t
         assert published(peer, 4 * TURN) == set(topology.neighbours(me, rest, 0)), me
         meet(peer, gone, now=at(4 * TURN))
         assert gone in published(peer, 4 * TURN + 1), "it has its place back"
-
-
-def test_while_few_contacts_live_a_publish_goes_to_whoever_does() -> None:
-    """Contacts alone while enough of them live; then a sample of the living, so that nobody is left with a few."""
-    peer = a_learning_peer(topology="k-out:k=2")
-    meet(peer, *HUNDRED, now=at(4))
-    gone = sorted(peer.contacts.chosen)
-    contacts = set(gone)
-    for left, name in zip(range(len(gone), 0, -1), gone, strict=True):
-        to = published(peer, 5)
-        assert len(to) == 2
-        assert to <= (contacts if left >= SIZE // 2 else set(peer.neighbourhood.live()))
-        peer.handle(ev.Disconnected(name), at(5))
-        contacts.remove(name)
-    assert len(to := published(peer, 6)) == 2
-    assert to <= set(HUNDRED) - set(gone)
 
 
 # --- roles
@@ -253,46 +247,106 @@ def test_all_of_a_hierarchy_agree_on_who_talks_to_whom() -> None:
 # --- whom to have links with
 
 
-def test_in_a_small_mesh_everybody_is_a_contact_and_dialled() -> None:
+def test_in_a_small_mesh_everybody_is_dialled() -> None:
     peer = a_learning_peer()
     meet(peer, "a")
     assert sorted(dialled(hear_of(peer, HUNDRED[: SIZE - 1]))) == sorted(HUNDRED[: SIZE - 1])
     meet(peer, *HUNDRED[: SIZE - 1])
-    assert peer.contacts.chosen == {"a", *HUNDRED[: SIZE - 1]}
+    for epoch in range(5, 5 + 3 * TURN):
+        assert not cut(tick(peer, epoch)), "there is nobody else"
 
 
-def test_of_a_hundred_at_most_as_many_are_dialled_as_links_are_kept_with() -> None:
+def test_of_a_hundred_at_most_as_many_are_dialled_as_links_are_wanted() -> None:
     """However many are heard of at once: a dial that is under way will be a link."""
     peer = a_learning_peer()
     meet(peer, "a")
-    assert len(dialled(hear_of(peer, HUNDRED))) + len(peer.neighbourhood.links) <= SIZE
+    assert len(dialled(hear_of(peer, HUNDRED))) + len(peer.neighbourhood.links) == SIZE
+    assert not dialled(tick(peer, 5))
 
 
-def test_with_links_enough_only_contacts_are_dialled_and_all_of_them() -> None:
+def test_a_link_that_ends_is_replaced_by_any_of_those_heard_of() -> None:
+    chosen = set()
+    for seed in range(20):
+        peer = a_learning_peer(seed=seed)
+        meet(peer, *HUNDRED[:SIZE], now=at(4))
+        assert not dialled(hear_of(peer, HUNDRED[SIZE:])), "there are links enough"
+        peer.handle(ev.Disconnected(HUNDRED[0]), at(4))
+        (one,) = dialled(tick(peer, 4))
+        chosen.add(one)
+    assert len(chosen) > 10
+
+
+def test_a_link_ends_once_per_turn_so_that_others_get_theirs() -> None:
     peer = a_learning_peer()
     meet(peer, *HUNDRED[:SIZE], now=at(4))
-    others = HUNDRED[SIZE:]
-    assert not dialled(hear_of(peer, others)), "the contacts were chosen before they were known"
-    contacts = sample("me", HUNDRED, TURN)
-    assert contacts - set(HUNDRED[:SIZE]), "some are not linked yet"
-    assert sorted(dialled(tick(peer, TURN))) == sorted(contacts - set(HUNDRED[:SIZE]))
-    assert peer.contacts.chosen == contacts
-    assert len(contacts) <= SIZE
+    hear_of(peer, HUNDRED[SIZE:])
+    ends = []
+    for epoch in range(5, 5 + 20 * TURN):
+        effects = tick(peer, epoch)
+        carry_out_dials(peer, effects, epoch)
+        carry_out_cuts(peer, effects, epoch)
+        ends += [epoch] * len(cut(effects))
+    assert len(ends) == 20
+    assert {later - earlier for earlier, later in pairwise(ends)} == {TURN}
+    assert len(peer.neighbourhood.links) >= SIZE - 1
 
 
-def test_links_beyond_the_most_are_shed_but_never_one_with_a_contact() -> None:
-    peer = a_learning_peer()
+def test_not_all_end_a_link_in_the_same_interval() -> None:
+    when = set()
+    for me in ("a", "b", "c", "d", "e", "f"):
+        peer = a_learning_peer(me=me)
+        meet(peer, *HUNDRED[:SIZE], now=at(4))
+        hear_of(peer, HUNDRED[SIZE:])
+        when.add(next(epoch for epoch in range(5, 5 + 2 * TURN) if cut(tick(peer, epoch))))
+    assert len(when) > 2
+
+
+def test_links_beyond_the_most_are_shed_but_never_one_that_the_topology_names() -> None:
     many = [f"q{i:03}" for i in range(MAX_LINKS + 40)]
+    named = set(many[10:30])
+    peer = a_learning_peer()
+    peer.handle(ev.Rewired(Fixed("star", {"me": tuple(named)})), at(3))
     meet(peer, *many, now=at(4))
-    contacts = peer.contacts.chosen
-    assert contacts == sample("me", many, 4)
     shed = cut(tick(peer, 4))
     assert len(shed) == 40
-    assert not contacts & set(shed)
+    assert not named & set(shed)
     for name in shed:
         peer.handle(ev.Disconnected(name), at(4))
     assert len(peer.neighbourhood.links) == MAX_LINKS
     assert not cut(tick(peer, 5))
+
+
+def test_those_who_dial_in_can_not_push_out_all_that_a_node_chose_itself() -> None:
+    peer = a_learning_peer()
+    meet(peer, "a")
+    own = dialled(hear_of(peer, HUNDRED))
+    meet(peer, *own, now=at(4))
+    for turn in range(10):
+        crowd = [f"crowd{turn}-{i}" for i in range(MAX_LINKS)]
+        meet(peer, *crowd, now=at(5 + turn))
+        carry_out_cuts(peer, tick(peer, 5 + turn), 5 + turn)
+        assert len(peer.neighbourhood.links) == MAX_LINKS
+    assert len(set(own) & set(peer.neighbourhood.links)) >= CHOSEN - 1, "one has had its turn"
+
+
+def test_a_link_that_ends_because_there_are_enough_is_cut_by_the_other_end_and_redialled_by_none() -> None:
+    peer = a_learning_peer()
+    meet(peer, "a", "b", now=at(4))
+    effects = peer.handle(ev.Received("a", msg.encode(msg.Goodbye(leaves=False))), at(5))
+    assert [cut.peer for cut in only(ev.Disconnect, effects)] == ["a"]
+    effects = peer.handle(ev.Disconnected("a"), at(5))
+    assert not only(ev.SetTimer, effects)
+    assert peer.contacts.wants("a")
+    assert dialled(tick(peer, 6)) == ["a"], "where there is nobody else, it is one to have a link with again"
+
+
+def test_who_does_not_cut_the_link_as_told_is_cut_off() -> None:
+    peer = a_learning_peer()
+    meet(peer, *[f"q{i:03}" for i in range(MAX_LINKS + 40)], now=at(4))
+    told_so = cut(tick(peer, 4))
+    effects = tick(peer, 5)
+    assert sorted(cut.peer for cut in only(ev.Disconnect, effects)) == sorted(told_so)
+    assert not told(msg.Goodbye, effects), "nobody else has to go instead"
 
 
 def test_nobody_can_tell_which_spare_links_will_be_shed() -> None:
@@ -303,7 +357,7 @@ def test_nobody_can_tell_which_spare_links_will_be_shed() -> None:
         meet(peer, *many, now=at(4))
         shed.add(tuple(sorted(cut(tick(peer, 4)))))
     assert len(shed) == 8
-    assert len({name for cuts in shed for name in cuts}) > 40
+    assert len({name for cuts in shed for name in cuts}) > 30
 
 
 def test_as_many_links_as_allowed_are_left_alone() -> None:
@@ -314,7 +368,7 @@ def test_as_many_links_as_allowed_are_left_alone() -> None:
     assert len(cut(tick(peer, 5))) == 1
 
 
-def test_neighbours_of_a_lasting_topology_are_contacts_however_many_they_are() -> None:
+def test_neighbours_of_a_lasting_topology_are_kept_however_many_they_are() -> None:
     many = [f"q{i:03}" for i in range(MAX_LINKS + 20)]
     peer = a_learning_peer(topology="complete")
     meet(peer, *many, now=at(4))
@@ -322,62 +376,42 @@ def test_neighbours_of_a_lasting_topology_are_contacts_however_many_they_are() -
     assert published(peer, 5) == set(many)
 
 
-def test_who_was_shed_is_not_dialled_until_it_is_a_contact() -> None:
+def test_who_was_shed_is_not_dialled_while_there_are_links_enough() -> None:
     peer = a_learning_peer()
     many = [f"q{i:03}" for i in range(MAX_LINKS + 40)]
     meet(peer, *many, now=at(4))
-    shed = cut(tick(peer, 4))
     timers: list[object] = []
-    for name in shed:
+    for name in cut(tick(peer, 4)):
         timers += [timer.timer for timer in only(ev.SetTimer, peer.handle(ev.Disconnected(name), at(4)))]
     for timer in timers:
         assert not dialled(peer.handle(ev.TimerFired(timer), at(5)))
-    turn = next(turn for turn in range(1, 200) if sample("me", many, turn * TURN) & set(shed))
-    for epoch in range(TURN, turn * TURN, TURN):
-        assert not dialled(tick(peer, epoch))
-    assert set(dialled(tick(peer, turn * TURN))) == sample("me", many, turn * TURN) & set(shed)
 
 
-def test_contacts_change_little_by_little_and_only_from_turn_to_turn() -> None:
+def test_names_beyond_what_the_table_holds_replace_those_heard_of_first_and_few_at_a_time() -> None:
     peer = a_learning_peer()
-    meet(peer, *HUNDRED, now=at(4))
-    before, changes = peer.contacts.chosen, []
-    for epoch in range(5, 20 * TURN):
-        carry_out_cuts(peer, tick(peer, epoch), epoch)
-        after = peer.contacts.chosen
-        if after != before:
-            assert epoch % TURN == 0
-            assert len(after - before) <= 2
-            assert len(before - after) <= 2
-            changes.append(epoch)
-        before = after
-    assert len(changes) > 15
+    meet(peer, *HUNDRED[:SIZE], now=at(4))
+    first = [f"first{i:03}" for i in range(MAX_KNOWN - SIZE)]
+    hear_of(peer, first)
+    assert len(peer.neighbourhood.known) == MAX_KNOWN
+    hear_of(peer, [f"late{i:03}" for i in range(msg.MAX_PEERS)])
+    known = set(peer.neighbourhood.known)
+    assert len(known) == MAX_KNOWN
+    assert {name for name in known if name.startswith("late")} == {f"late{i:03}" for i in range(MAX_NEWS)}
+    assert not known & set(first[:MAX_NEWS])
+    assert set(HUNDRED[:SIZE]) <= known
 
 
-def test_contacts_depend_on_who_is_known_and_when_and_on_nothing_else() -> None:
-    chosen = set()
-    for seed in range(4):
-        peer, order = a_learning_peer(seed=seed), list(HUNDRED)
-        random.Random(seed).shuffle(order)
-        if seed % 2:
-            meet(peer, *order, now=at(4))
-        else:
-            meet(peer, *order[:50], now=at(4))
-            hear_of(peer, order[50:])
-            meet(peer, order[50], now=at(4))
-        assert len(peer.neighbourhood.known) == 100
-        chosen.add(peer.contacts.chosen)
-    assert len(chosen) == 1
-
-
-def test_both_ends_want_the_same_links() -> None:
-    contacts = {}
-    for me in HUNDRED[:40]:
-        peer = a_learning_peer(me=me)
-        meet(peer, *(set(HUNDRED) - {me}), now=at(4))
-        contacts[me] = peer.contacts.chosen
-    for one, theirs in contacts.items():
-        assert all(one in contacts[other] for other in theirs & contacts.keys())
+def test_a_peer_is_told_first_of_those_that_its_topology_names() -> None:
+    ring = Ring()
+    peer = a_learning_peer(topology="ring")
+    many = HUNDRED
+    meet(peer, *many, now=at(4))
+    for one in many[:10]:
+        ((_, said),) = told(msg.Peers, peer.handle(ev.Received(one, msg.encode(msg.Peers((), asks=True))), at(5)))
+        names = {known.peer for known in said.peers}
+        beside = set(ring.neighbours(one, dict.fromkeys(many, ""), 0))
+        assert len(names) == msg.MAX_PEERS
+        assert beside <= names
 
 
 def test_the_same_events_have_the_same_effects() -> None:
@@ -403,7 +437,7 @@ def test_a_dial_is_not_repeated_while_it_is_under_way_and_comes_again_by_the_tim
     meet(peer, "a")
     assert dialled(hear_of(peer, ["b"])) == ["b"]
     meet(peer, "c", now=at(4))
-    assert "b" in peer.contacts.chosen
+    assert peer.contacts.wants("b")
     assert not dialled(hear_of(peer, ["b"]))
     assert not dialled(tick(peer, 5))
     failed = peer.handle(ev.DialFailed("b"), at(6))
@@ -444,7 +478,9 @@ def test_snapshots_are_asked_only_of_those_who_are_ahead() -> None:
     effects = meet(peer, "old1", "old2", age=1000.0) + meet(peer, "new", age=0.0)
     assert not asked(effects), "perhaps there is a third"
     assert asked(peer.handle(ev.TimerFired(JOIN), PATIENCE)) == ["old1", "old2"]
-    peer.handle(ev.Received("old1", msg.encode(msg.Goodbye())), PATIENCE)  # it is answered by the other alone
+    peer.handle(
+        ev.Received("old1", msg.encode(msg.Goodbye(leaves=True))), PATIENCE
+    )  # it is answered by the other alone
     effects = peer.handle(ev.Received("old2", snapshot(peer, full_of(0.6))), PATIENCE + 1)
     assert only(ev.Joined, effects) == [ev.Joined(("old2",))]
 

@@ -3,6 +3,7 @@
 import struct
 import tracemalloc
 import zlib
+from itertools import islice
 
 import pytest
 from hypothesis import given
@@ -79,7 +80,7 @@ def test_a_stream_is_cut_the_same_however_it_arrives(stream: bytes, bodies: list
 
     def feed() -> None:
         for start in range(0, len(stream), step):
-            got.extend(decoder.feed(stream[start : start + step]))
+            got.extend(filter(None, decoder.feed(stream[start : start + step])))
 
     if bodies is None:
         with pytest.raises(RemoteError, match="at most 64 are allowed"):
@@ -97,17 +98,32 @@ def test_any_bodies_come_out_of_any_chunks(bodies: list[bytes], chunks: list[int
         size = chunks[turn % len(chunks)]
         got += decoder.feed(stream[start : start + size])
         start, turn = start + size, turn + 1
-    assert got == [body for body in bodies if body]
-    assert not decoder._held
+    assert got == bodies
+    assert not decoder.held
+
+
+@given(
+    st.lists(st.binary(max_size=LIMIT), max_size=8),
+    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 3)), min_size=1, max_size=8),
+)
+def test_whoever_takes_few_at_a_time_gets_all_in_the_end(bodies: list[bytes], chunks: list[tuple[int, int]]) -> None:
+    stream = b"".join(frame(body) if body else KEEP_ALIVE for body in bodies)
+    decoder, got, start, turn = FrameDecoder(LIMIT), list[bytes](), 0, 0
+    while start < len(stream):
+        size, taken = chunks[turn % len(chunks)]
+        got += islice(decoder.feed(stream[start : start + size]), taken)
+        start, turn = start + size, turn + 1
+    assert got + list(decoder.feed(b"")) == bodies
+    assert not decoder.held
 
 
 @pytest.mark.parametrize("length", [LIMIT + 1, 1 << 30, (1 << 32) - 1])
 def test_a_lying_length_is_refused_at_its_fourth_byte(length: int) -> None:
     decoder = FrameDecoder(LIMIT)
     lie = struct.pack(">I", length)
-    assert decoder.feed(lie[:3]) == []
+    assert not list(decoder.feed(lie[:3]))
     with pytest.raises(RemoteError):
-        decoder.feed(lie[3:])
+        next(decoder.feed(lie[3:]))
 
 
 def test_a_length_is_believed_only_as_far_as_bytes_arrive() -> None:
@@ -116,7 +132,7 @@ def test_a_length_is_believed_only_as_far_as_bytes_arrive() -> None:
         for length in ((1 << 32) - 1, 1 << 30):
             decoder = FrameDecoder(1 << 30)
             try:
-                decoder.feed(struct.pack(">I", length) + b"x" * 100)
+                assert not list(decoder.feed(struct.pack(">I", length) + b"x" * 100))
             except RemoteError:
                 assert length > 1 << 30
         assert tracemalloc.get_traced_memory()[1] < 100_000
@@ -129,10 +145,21 @@ def test_a_stream_of_single_bytes_does_not_become_as_many_objects() -> None:
     tracemalloc.start()
     try:
         for at in range(50_000):
-            assert decoder.feed(frame(body)[at : at + 1] if at < 4 else b"x") == []
+            assert not list(decoder.feed(frame(body)[at : at + 1] if at < 4 else b"x"))
         assert tracemalloc.get_traced_memory()[1] < 400_000
     finally:
         tracemalloc.stop()
+
+
+def test_bodies_are_cut_as_they_are_asked_for_and_a_later_feed_goes_on_where_an_earlier_one_was_left() -> None:
+    decoder = FrameDecoder(LIMIT)
+    bodies = [b"%d" % number for number in range(10)]
+    stream = b"".join(map(frame, bodies))
+    first = decoder.feed(stream[:-1])
+    assert [next(first) for _ in range(3)] == bodies[:3]
+    assert decoder.held == len(stream) - 1 - 3 * len(frame(b"0"))
+    assert list(decoder.feed(stream[-1:])) == bodies[3:]
+    assert decoder.held == 0
 
 
 def test_an_empty_body_is_our_own_mistake() -> None:

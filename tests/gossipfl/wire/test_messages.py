@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from gossipfl.codec.codec import Delta
 from gossipfl.codec.coordinates import All, Bitmap, Gaps, Seeded, Strided
 from gossipfl.errors import RemoteError
+from gossipfl.membership.rumours import Rumour, Standing
 from gossipfl.model.replica import MAX_AGE
 from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
@@ -34,7 +35,11 @@ coordinates = st.one_of(
     st.builds(Seeded, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
 )
 payloads = st.builds(Delta, coordinates, st.integers(0, 255), st.booleans(), st.binary(max_size=400))
-known = st.builds(msg.KnownPeer, st.text(ascii_text, min_size=1, max_size=128), addresses)
+ids = st.text(ascii_text, min_size=1, max_size=128)
+known = st.builds(msg.KnownPeer, ids, addresses)
+rumours = st.lists(st.builds(Rumour, ids, st.sampled_from(Standing), counters, counters), max_size=8).map(tuple)
+averages = st.floats(-msg.MAX_VALUE, msg.MAX_VALUE)
+counts = st.builds(msg.Count, counters, counters, averages, averages)
 
 BY_KIND: dict[str, st.SearchStrategy[Any]] = {
     "Hello": st.builds(
@@ -50,13 +55,16 @@ BY_KIND: dict[str, st.SearchStrategy[Any]] = {
         st.text(max_size=64),
         st.booleans(),
     ),
-    "Peers": st.builds(msg.Peers, st.lists(known, max_size=64).map(tuple)),
+    "Peers": st.builds(msg.Peers, st.lists(known, max_size=64).map(tuple), st.booleans()),
     "Update": st.builds(msg.Update, hashes, hashes, counters, counters, ages, rates, payloads),
     "NeedBase": st.builds(msg.NeedBase, hashes, hashes),
     "Base": st.builds(msg.Base, hashes, hashes, payloads),
     "NeedSnapshot": st.just(msg.NeedSnapshot()),
     "Snapshot": st.builds(msg.Snapshot, hashes, hashes, ages, payloads),
-    "Goodbye": st.just(msg.Goodbye()),
+    "Goodbye": st.builds(msg.Goodbye, st.booleans()),
+    "Ping": st.builds(msg.Ping, counters, rumours, counts),
+    "Ack": st.builds(msg.Ack, counters, ids, rumours, counts),
+    "PingFor": st.builds(msg.PingFor, counters, ids, addresses),
 }
 any_message = st.one_of(*BY_KIND.values())
 
@@ -80,7 +88,7 @@ def test_there_is_a_strategy_for_every_message() -> None:
     [
         msg.Hello("ü" * 64, HASH, HASH, 1, 1, 0.0, (), "", "int8", heard=True),
         msg.Hello("m", HASH, HASH, 1, 1, 0.0, ("/dns/" + "ü" * 251,), "", "int8", heard=True),
-        msg.Peers((msg.KnownPeer("漢" * 128, ()),)),
+        msg.Peers((msg.KnownPeer("漢" * 128, ()),), asks=True),
     ],
     ids=["mesh", "address", "peer"],
 )
@@ -90,7 +98,7 @@ def test_limits_count_characters_not_bytes(message: msg.Message) -> None:
 
 def test_the_largest_messages_are_within_the_largest_body() -> None:
     address = "x" * 256
-    peers = msg.Peers(tuple(msg.KnownPeer("p" * 128, (address,) * 8) for _ in range(64)))
+    peers = msg.Peers(tuple(msg.KnownPeer("p" * 128, (address,) * 8) for _ in range(64)), asks=False)
     assert len(msg.encode(peers)) <= msg.max_body(1)
     for size in (1, 1000, 1_000_000):
         assert len(msg.encode(msg.Base(HASH, HASH, in_full(full_of(1, size))))) <= msg.max_body(size)
@@ -121,7 +129,15 @@ def snapshot(**fields: Any) -> list[Any]:
     return [7, *({"schema": HASH, "base": HASH, "age": 3.0, "payload": [1, [1], 1, False, b""]} | fields).values()]
 
 
-GOOD: list[Any] = [hello(), update(), snapshot(), hello(at=["a"] * 8), hello(age=3), update(rate=1), [6], [8], [2, []]]
+def ping(**fields: Any) -> list[Any]:
+    return [11, *({"number": 1, "rumours": [], "count": [1, 2, 0.5, 0.5]} | fields).values()]
+
+
+GOOD: list[Any] = [
+    hello(), update(), snapshot(), hello(at=["a"] * 8), hello(age=3), update(rate=1), [6], [8, True], [2, [], True],
+    ping(),
+    ping(rumours=[["b", 0, 1, 2]] * 8), [12, 1, "a", [["b", 3, 1, 2]], [1, 2, 0, -1]], [13, 1, "a", []],
+]  # fmt: skip
 
 BAD: dict[str, Any] = {
     "nil": None,
@@ -137,10 +153,12 @@ BAD: dict[str, Any] = {
     "tag 9": [9],
     "tag -1": [-1],
     "tag 2**63": [2**63],
-    "tag as a float": [8.0],
-    "tag as a string": ["8"],
-    "tag as an array": [[8]],
-    "goodbye with a field": [8, 1],
+    "tag as a float": [8.0, True],
+    "tag as a string": ["8", True],
+    "tag as an array": [[8], True],
+    "goodbye without its field": [8],
+    "goodbye with another field": [8, 1],
+    "goodbye with two": [8, True, True],
     "need snapshot with a field": [6, None],
     "hello without its last field": hello()[:-1],
     "hello with one more": [*hello(), 1],
@@ -186,13 +204,25 @@ BAD: dict[str, Any] = {
     "hash too long": hello(base=HASH + b"!"),
     "hash as a string": hello(schema="0123456789abcdef"),
     "hash in base64": hello(schema="AAAAAAAAAAAAAAAAAAAAAA=="),
-    "65 peers": [2, [["p", []]] * 65],
-    "a peer without a name": [2, [["", []]]],
-    "a peer's name too long": [2, [["p" * 129, []]]],
-    "a peer with nine addresses": [2, [["p", ["a"] * 9]]],
-    "a peer with three fields": [2, [["p", [], 1]]],
-    "a peer with one field": [2, [["p"]]],
-    "peers as a number": [2, 5],
+    "65 peers": [2, [["p", []]] * 65, True],
+    "a peer without a name": [2, [["", []]], True],
+    "a peer's name too long": [2, [["p" * 129, []]], True],
+    "a peer with nine addresses": [2, [["p", ["a"] * 9]], True],
+    "a peer with three fields": [2, [["p", [], 1]], True],
+    "a peer with one field": [2, [["p"]], True],
+    "peers as a number": [2, 5, True],
+    "peers that do not say whether they ask": [2, []],
+    "nine rumours": ping(rumours=[["b", 0, 1, 2]] * 9),
+    "a rumour of no standing": ping(rumours=[["b", 4, 1, 2]]),
+    "a rumour about nobody": ping(rumours=[["", 1, 1, 2]]),
+    "a rumour of a negative life": ping(rumours=[["b", 1, -1, 2]]),
+    "a rumour that was refuted too often": ping(rumours=[["b", 1, 1, 2**53 + 1]]),
+    "an estimate that is not a number": ping(count=[1, 2, 0.0, float("nan")]),
+    "a flow that is not a number": ping(count=[1, 2, float("nan"), 0.0]),
+    "a flow that is infinite": ping(count=[1, 2, float("-inf"), 0.0]),
+    "an estimate too large": ping(count=[1, 2, 0.0, 1.1e6]),
+    "an answer with an estimate that is not a number": [12, 1, "a", [], [1, 2, 0.0, float("nan")]],
+    "an answer about nobody": [12, 1, "", [], [1, 2, 0.0, 0.0]],
     "payload of another tag": update(payload=[2, b"", b""]),
     "payload without codes": update(payload=[1, b""]),
     "payload with one more": update(payload=[1, b"", b"", b""]),
@@ -223,8 +253,8 @@ RAW: dict[str, bytes] = {
     "nothing": b"",
     "a byte that MessagePack never uses": b"\xc1",
     "half a message": msg.encode(msg.NeedBase(HASH, HASH))[frames.OVERHEAD : -1],
-    "a message and a half": bytes(frames.unwrap(msg.encode(msg.Goodbye()))) + b"\x91",
-    "two messages": bytes(frames.unwrap(msg.encode(msg.Goodbye()))) * 2,
+    "a message and a half": bytes(frames.unwrap(msg.encode(msg.Goodbye(leaves=True)))) + b"\x91",
+    "two messages": bytes(frames.unwrap(msg.encode(msg.Goodbye(leaves=True)))) * 2,
     "an array that claims 2**32 - 1 items": b"\xdd\xff\xff\xff\xff",
     "an array that claims 65 items": b"\xdc\x00\x41" + b"\x01" * 65,
     "a map that claims 2**32 - 1 items": b"\xdf\xff\xff\xff\xff",

@@ -14,17 +14,25 @@ import trio
 from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.peer.id import ID
+from msgspec.structs import replace
 from multiaddr import Multiaddr
 
 from gossipfl.protocol.events import Event
 from gossipfl_nodes.network import cures
-from gossipfl_nodes.network.network import Network, open_network
+from gossipfl_nodes.network.limits import Limits, Rate
+from gossipfl_nodes.network.network import PROTOCOL, Network, open_network
 
 LOOPBACK = ("/ip4/127.0.0.1/tcp/0",)
 MAX_BODY = 1 << 24
 ECHO = "/test/echo"
 PATIENT = 20.0
 """Seconds until something that should take a fraction of one is given up."""
+
+
+def unlimited(max_body: int) -> Limits:
+    """What tests of other things than limits allow."""
+    anything = Rate(1e15, 1e15)
+    return replace(Limits.of(max_body, 1.0), stranger=anything, link=anything, frames=anything)
 
 
 class Party:
@@ -66,16 +74,22 @@ class Party:
 
 @asynccontextmanager
 async def party(
-    key: bytes | None = None, listen: tuple[str, ...] = LOOPBACK, max_body: int = MAX_BODY
+    key: bytes | None = None,
+    listen: tuple[str, ...] = LOOPBACK,
+    max_body: int = MAX_BODY,
+    allowed: Limits | None = None,
+    announce: tuple[str, ...] = (),
 ) -> AsyncIterator[Party]:
-    """A network as the daemon opens it, which also echoes on /test/echo."""
+    """A network as the daemon opens it, which also echoes on /test/echo. By default, peers may send what they like."""
     outbox, inbox = trio.open_memory_channel[Event](math.inf)
     refused: list[tuple[str, str]] = []
 
     def refuse(peer: str, reason: str) -> None:
         refused.append((peer, reason))
 
-    async with inbox, open_network(key or os.urandom(32), listen, outbox, max_body, refuse) as network:
+    key, allowed = key or os.urandom(32), allowed or unlimited(max_body)
+    opened = open_network(key, listen, outbox, max_body, refuse, allowed=allowed, announce=announce)
+    async with inbox, opened as network:
         network._host.set_stream_handler(TProtocol(ECHO), cures.guard(echo))
         yield Party(network, inbox, refused)
 
@@ -85,6 +99,16 @@ async def echo(stream: INetStream) -> None:
     with contextlib.suppress(Exception):
         while data := await stream.read(1 << 16):
             await stream.write(data)
+
+
+def say_nothing(hostile: Party) -> None:
+    """From now on, `hostile` has no links of its own: it takes in what peers send, and says only what a test says."""
+
+    async def take_in(stream: INetStream) -> None:
+        while await stream.read(1 << 16):
+            pass
+
+    hostile.host.set_stream_handler(TProtocol(PROTOCOL), cures.guard(take_in))
 
 
 async def answers(caller: Party, callee: Party, seconds: float = PATIENT) -> bool:

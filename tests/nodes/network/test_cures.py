@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from multiaddr import Multiaddr
 
 from gossipfl.errors import LocalError
 from gossipfl.protocol.events import Connected, Disconnected, Received
-from gossipfl_nodes.network import cures, link
+from gossipfl_nodes.network import cures, limits, link
 from tests.nodes.network.hosts import (
     ECHO,
     MAX_BODY,
@@ -43,6 +44,12 @@ SINK = "/test/sink"
 
 OVER_THE_WINDOW = 40 << 20
 """More bytes than libp2p takes for a stream that nobody reads: it lets a window grow to 16 MiB."""
+
+
+@pytest.fixture(autouse=True)
+def _no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here needs a link, without which a connection does not last."""
+    monkeypatch.setattr(limits, "FIRST_WORD", 3600.0)
 
 
 class Sink:
@@ -227,6 +234,39 @@ def test_a_dead_first_address_does_not_hide_the_live_second() -> None:
     trio.run(main)
 
 
+@contextmanager
+def black_hole() -> Iterator[str]:
+    """An address that swallows every attempt to connect: its queue is full, and nobody accepts."""
+    with socket.socket() as listener, ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            guest = stack.enter_context(socket.socket())
+            guest.setblocking(False)
+            guest.connect_ex(listener.getsockname())
+        yield f"/ip4/127.0.0.1/tcp/{listener.getsockname()[1]}"
+
+
+def test_a_first_address_that_swallows_everything_holds_the_second_up_for_half_a_second() -> None:
+    async def main() -> None:
+        async with party() as near, party() as far:
+            with black_hole() as hole:
+                with trio.fail_after(4):
+                    await cures.dial(near.host, far.peer_id, [hole, hole, *far.addresses], timeout=PATIENT)
+                assert await answers(near, far)
+
+    trio.run(main)
+
+
+def test_a_name_that_nobody_knows_does_not_hide_the_address_behind_it() -> None:
+    async def main() -> None:
+        async with party() as near, party() as far:
+            await cures.dial(near.host, far.peer_id, ["/dns4/no-such.invalid/tcp/1", *far.addresses], timeout=PATIENT)
+            assert await answers(near, far)
+
+    trio.run(main)
+
+
 def test_when_no_address_answers_the_error_tells_of_each() -> None:
     async def main() -> None:
         async with party() as near, party() as far:
@@ -383,7 +423,9 @@ def test_for_how_long_no_byte_came_is_known_for_connected_peers_only() -> None:
 # --- 7: the 257th open stream waits for ever without a word
 
 
-def test_the_257th_open_stream_is_refused_at_once() -> None:
+def test_the_257th_open_stream_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STREAMS", 1000)
+
     async def main() -> None:
         async with party() as near, party() as far:
             await connect(near, far)

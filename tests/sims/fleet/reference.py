@@ -13,11 +13,11 @@ import numpy.typing as npt
 from gossipfl.mixing.metropolis import alpha
 from gossipfl.mixing.staleness import Hinge
 from gossipfl.model.replica import FLOOR_RMS, REFUSE_RADII
+from gossipfl.protocol.contacts import TURN
 from gossipfl.protocol.joining import REBASE_GAP
 from gossipfl.protocol.pace import SMOOTHING
 from gossipfl_sims.fleet.setting import Fleet
 from gossipfl_sims.fleet.world import CAUSES, FIRST, JITTER, PAST
-from gossipfl_topology.live.sample import TURN
 
 WORD = 0xFFFFFFFF
 Message = tuple[int, "npt.NDArray[np.float32]", float, float]

@@ -80,7 +80,7 @@ def contacts(world: World) -> npt.NDArray[np.int32]:
     table = np.full((len(number), 48), -1, np.int32)
     for row, machine in zip(table, world, strict=True):
         assert machine.peer is not None
-        live = machine.peer.contacts._reachable()
+        live = machine.peer.neighbourhood.live()
         row[: len(live)] = [number[name] for name in live]
     return table
 

@@ -14,7 +14,6 @@ from gossipfl_topology.live.fixed import Fixed
 from gossipfl_topology.live.hierarchical import ROLES, Hierarchical
 from gossipfl_topology.live.k_out import KOut
 from gossipfl_topology.live.rings import Regular, Ring
-from gossipfl_topology.live.sample import sample
 from gossipfl_topology.live.topology import Topology, View
 from gossipfl_topology.parameters import bind, find, parse
 
@@ -29,7 +28,7 @@ LIVE: Mapping[str, Callable[..., Topology]] = {
 
 __all__ = [
     "LIVE", "ROLES", "Complete", "Exponential", "Fixed", "Hierarchical", "KOut", "Regular", "Ring", "Topology", "View",
-    "named", "sample",
+    "named",
 ]  # fmt: skip
 
 
