@@ -97,6 +97,10 @@ class Neighbourhood:
         """The live peers that publish against `base`."""
         return {peer: neighbour for peer, neighbour in self._live.items() if neighbour.base == base}
 
+    def ranked(self) -> list[str]:
+        """Everybody who is known, first those whom there are links with, last those who were only heard of."""
+        return sorted(self.known, key=self._worth, reverse=True)
+
     def introduce(self, to: str, first: Collection[str], rng: random.Random) -> tuple[KnownPeer, ...]:
         """Peers to tell `to` about: live ones, whose addresses are their own word; in any case those in `first`."""
         live = self._live

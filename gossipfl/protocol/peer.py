@@ -95,8 +95,8 @@ class Peer(State):
         self._training: int | None = None
         self._trainings = 0
         self._saves = 0
-        self._remembered = saved.notes.peers if saved else {}
-        """Where peers could be reached in an earlier life."""
+        self._remembered = dict(saved.notes.peers) if saved else {}
+        """Where peers could be reached in an earlier life, or before they left."""
         self._look_up()
         for peer, where in (bootstrap or {}).items():
             self.neighbourhood.configure(peer, where)
@@ -174,6 +174,7 @@ class Peer(State):
                 self._links.on_peers(peer, message, now)
             case msg.Goodbye():
                 if message.leaves:
+                    self._remember(peer, neighbour.addresses)
                     self._failures.left(peer, neighbour)
                 self._links.on_goodbye(peer, message)
             case msg.Ping() | msg.Ack() | msg.PingFor():
@@ -269,17 +270,25 @@ class Peer(State):
     def save(self) -> Saved:
         """All that this peer must remember, as it is now. Costs nothing yet: vectors are copied before they change."""
         hood, pace = self.neighbourhood, self.pace
-        known = {peer: record.addresses for peer, record in hood.known.items() if record.addresses}
-        if not hood.live():  # the network may be down, and who was there is worth remembering
-            known = dict(list((self._remembered | known).items())[-MAX_KNOWN:])
+        book = {peer: addresses for peer in hood.ranked() if (addresses := hood.known[peer].addresses)}
+        if not hood.live():  # the network may be down, or all have left: who was there is worth remembering
+            book = dict(list((book | self._remembered | book).items())[:MAX_KNOWN])
         self._saves += 1
-        notes = Notes(self.incarnation, self._saves, pace.progress, pace.period, self.budget.state, known)
+        notes = Notes(self.incarnation, self._saves, pace.progress, pace.period, self.budget.state, book)
         return Saved(notes, self.replica.checkpoint(), self.bases[self.bases.own])
 
     def _look_up(self) -> None:
         """Hear again of those who were there, as hearsay: who does not answer is forgotten, if somebody else does."""
         for peer, addresses in self._remembered.items():
             self.neighbourhood.hear_of(peer, addresses)
+
+    def _remember(self, peer: str, addresses: tuple[str, ...]) -> None:
+        """`peer` leaves: nobody dials it, but who comes back alone may look for it there."""
+        if addresses:
+            self._remembered.pop(peer, None)
+            self._remembered[peer] = addresses
+            if len(self._remembered) > MAX_KNOWN:
+                del self._remembered[next(iter(self._remembered))]
 
     def _stop(self, now: float) -> None:
         self._publish(now)

@@ -34,7 +34,7 @@ class Notes(Struct, frozen=True, forbid_unknown_fields=True):
     budget: tuple[float, float]
     """How much of what can be saved up was left, and when."""
     peers: dict[PeerId, Addresses]
-    """Where others can be reached."""
+    """Where others can be reached, first those whom there were links with."""
 
 
 class Saved(Struct, frozen=True):

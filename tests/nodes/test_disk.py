@@ -74,6 +74,28 @@ def test_a_daemon_that_is_killed_goes_on_from_its_model_and_asks_nobody_for_one(
         assert not [message for message in said[back:] if isinstance(message, msg.NeedSnapshot)]
 
 
+def test_two_that_were_switched_off_find_each_other_without_being_told_where(
+    make_daemon: Callable[..., Daemon],
+) -> None:
+    """The first one to leave said goodbye, and the other one moves meanwhile: all there is, is what that one saved."""
+    first = make_daemon(**KEYS)
+    first.start()
+    second = make_daemon(**KEYS, network__bootstrap=first.address())
+    second.start()
+    where = first.address().partition("/p2p/")[0]
+    for daemon in (first, second):
+        daemon.wait_until(lambda status: status["merges"] > 0, "they learn from each other")
+    assert first.stop() == 0
+    second.wait_until(lambda status: status["peers"] == 0, "it is alone")
+    assert second.stop() == 0
+
+    first.start("--network.listen", where)
+    second.start("--network.bootstrap", "")
+    for daemon in (first, second):
+        daemon.wait_until(lambda status: status["peers"] == 1 and status["merges"] > 0, "they do so again")
+        assert len(daemon.events(GOING_ON)) == 1
+
+
 def heard(recording: Path) -> Iterator[tuple[str, msg.Message]]:
     """What a recorded node received, and from whom."""
     reader = Reader()

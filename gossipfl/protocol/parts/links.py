@@ -47,8 +47,8 @@ class Links:
             self._state.emit(ev.Dial(peer, hood.known[peer].reachable))
 
     def dial_all(self) -> None:
-        """Dial everybody who is known, as far as there is room."""
-        for peer in list(self._state.neighbourhood.known):
+        """Dial everybody who is known, as far as there is room; who is configured comes first."""
+        for peer in self._state.neighbourhood.ranked():
             self.dial(peer)
 
     def dial_later(self, peer: str) -> None:

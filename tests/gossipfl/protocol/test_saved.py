@@ -21,6 +21,7 @@ from gossipfl.model.bases import name_of
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.budget import Budget
+from gossipfl.protocol.contacts import SIZE
 from gossipfl.protocol.joining import PATIENCE, REBASE_GAP
 from gossipfl.protocol.neighbourhood import FORGET_AFTER, MAX_KNOWN
 from gossipfl.protocol.peer import JOIN, PUBLISH, Peer
@@ -249,6 +250,44 @@ def test_who_left_on_purpose_and_oneself_are_not_in_the_book() -> None:
     assert [dial.peer for dial in only(ev.Dial, back(saved).handle(ev.Started(), 0.0))] == ["a"]
 
 
+def leave(peer: Peer, *names: str) -> None:
+    for name in names:
+        peer.handle(ev.Received(name, msg.encode(msg.Goodbye(leaves=True))), 20.0)
+        peer.handle(ev.Disconnected(name), 20.1)
+
+
+def test_who_is_the_last_to_leave_remembers_where_the_others_were() -> None:
+    """All were switched off one after the other: whoever comes back first, two of them find each other."""
+    peer = experienced()
+    leave(peer, *FRIENDS)
+    assert not only(ev.Dial, peer.handle(ev.TimerFired(PUBLISH), 60.0)), "who left is not dialled meanwhile"
+    saved = peer.save()
+    assert saved.notes.peers == dict.fromkeys(FRIENDS, ("there",))
+    assert sorted(dial.peer for dial in only(ev.Dial, back(saved).handle(ev.Started(), 0.0))) == list(FRIENDS)
+
+
+def test_a_new_address_counts_more_than_one_from_before_it_left() -> None:
+    peer = experienced()
+    leave(peer, *FRIENDS)
+    meet(peer, "a", addresses=("elsewhere",))
+    peer.handle(ev.Disconnected("a"), 21.0)
+    assert peer.save().notes.peers == {"a": ("elsewhere",), "b": ("there",), "c": ("there",)}
+
+
+def test_those_whom_there_were_links_with_come_first_in_the_book_and_are_dialled_first() -> None:
+    peer = experienced()
+    hearsay = [f"p{i}" for i in range(2 * SIZE)]
+    for name in hearsay:
+        peer.neighbourhood.hear_of(name, ("somewhere",))
+    meet(peer, "d")
+    peer.handle(ev.Disconnected("a"), 20.0)
+    saved = peer.save()
+    assert list(saved.notes.peers) == ["b", "c", "d", "a", *hearsay]
+    dials = only(ev.Dial, back(saved, bootstrap={"z": ("configured",)}).handle(ev.Started(), 0.0))
+    assert [dial.peer for dial in dials[:5]] == ["z", "b", "c", "d", "a"]
+    assert len(dials) == SIZE
+
+
 def test_configured_addresses_come_before_remembered_ones() -> None:
     peer = back(experienced().save(), bootstrap={"a": ("configured",)})
     dials = {dial.peer: dial.addresses for dial in only(ev.Dial, peer.handle(ev.Started(), 0.0))}
@@ -295,7 +334,13 @@ def test_the_book_is_bounded() -> None:
         known = tuple(msg.KnownPeer(f"p{i}", ("somewhere",)) for i in range(start, start + 64))
         peer.handle(ev.Received("a", msg.encode(msg.Peers(known, asks=False))), 20.0)
     assert len(peer.save().notes.peers) == MAX_KNOWN
+    leave(peer, *FRIENDS)
+    for i in range(2 * MAX_KNOWN):
+        meet(peer, f"guest {i}")
+        leave(peer, f"guest {i}")
+    assert len(peer._remembered) == MAX_KNOWN
     saved = peer.save()
+    assert len(saved.notes.peers) == MAX_KNOWN
     for life in range(3):
         peer = back(saved)
         for i in range(100):
