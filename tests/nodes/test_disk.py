@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import struct
 import subprocess
 import time
@@ -124,6 +125,26 @@ def test_a_daemon_that_is_alone_goes_on_alone_whether_it_was_stopped_or_killed(
     assert 100 < resumed[0] <= resumed[1] < age
 
 
+@pytest.mark.soak
+def test_a_daemon_that_is_killed_again_and_again_has_its_last_save_each_time(
+    make_daemon: Callable[..., Daemon],
+) -> None:
+    daemon, rng, least = make_daemon(**KEYS), random.Random(0), [0.0]
+    for _ in range(20):
+        daemon.start()
+        least.append(daemon.wait_until(lambda status: status["saved_at"], "it saves")["age"])
+        for _ in range(2):  # a save may have begun before that age was told
+            last = daemon.status()["saved_at"]
+            daemon.wait_until(lambda status: status["saved_at"] > last, "it saves again")  # noqa: B023
+        time.sleep(rng.uniform(0, 0.6))
+        daemon.kill()
+    daemon.start()
+    daemon.wait_until(lambda status: status["steps"] > 0, "it goes on")
+    found = [line["age"] for line in daemon.events(GOING_ON)]
+    assert len(found) == 20
+    assert all(age >= before for age, before in zip(found, least[1:], strict=True))
+
+
 def test_another_task_begins_anew_and_the_first_one_goes_on_afterwards(make_daemon: Callable[..., Daemon]) -> None:
     daemon = make_daemon(**KEYS)
 
@@ -207,18 +228,9 @@ def test_on_a_full_disk_learning_goes_on_and_saving_again_once_there_is_room(tin
     again = daemon.wait_until(lambda status: not status["save_error"], "it saves again")
     assert again["saved_at"] > full["saved_at"]
     assert daemon.events("saved again")
-    daemon.kill()
-    daemon.start()
-    daemon.wait_until(lambda status: status["steps"] > 0, "it goes on")
-    assert len(daemon.events(GOING_ON)) == 1
 
-
-def test_a_daemon_that_is_killed_while_its_disk_is_full_has_its_last_save(tiny_disk: tuple[Daemon, Path]) -> None:
-    daemon, where = tiny_disk
-    daemon.start()
-    daemon.wait_until(lambda status: status["saved_at"] and status["age"] > 200, "it saves")
     filler = fill(where)
-    daemon.wait_until(lambda status: status["save_error"], "it can't any more")
+    daemon.wait_until(lambda status: status["save_error"], "it can't any more, and is killed then")
     daemon.kill()
     filler.unlink()
     daemon.start()

@@ -20,7 +20,8 @@ from gossipfl.model.schema import Schema, Tensor
 from gossipfl_nodes.daemon import store as module
 from tests.nodes.daemon.states import a_state, a_store, same, save
 
-SAVES = 6
+SAVES, MANY = 6, 28
+"""The first give a thousand states of the disk, the others a thousand moments of a crash."""
 SMALL = Schema([Tensor("body", (2,)), Tensor("head", (1,), personal=True)])
 """So that a file can be torn at each of its bytes."""
 Disk = dict[str, bytes]
@@ -187,16 +188,18 @@ def after() -> Iterator[After]:
         yield After(Path(folder))
 
 
+@pytest.mark.parametrize("saves", [SAVES, pytest.param(MANY, marks=pytest.mark.soak)])
 def test_after_any_crash_the_last_save_is_there_or_the_one_under_way(
-    home: Path, after: After, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    home: Path, after: After, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], saves: int
 ) -> None:
-    recorder = saved(Recorder(home), home, monkeypatch, SAVES)
+    recorder = saved(Recorder(home), home, monkeypatch, saves)
     with capfd.disabled():
-        print(f"\n{len(recorder.moments):,} states of the disk, at {recorder.points} moments of {SAVES} saves")
+        print(f"\n{len(recorder.moments):,} states of the disk, at {recorder.points} moments of {saves} saves")
     wrong = [(ended, what) for ended, disk in recorder.moments if (what := after.lost(ended, disk))]
     assert not wrong
-    assert recorder.ended == SAVES
+    assert recorder.ended == saves
     assert len(recorder.moments) >= 1000
+    assert recorder.points >= (1000 if saves == MANY else 200)
 
 
 # --- bugs planted, each of which must be found

@@ -11,16 +11,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from gossipfl_nodes.daemon.home import Home
 from gossipfl_nodes.network import identity
-from tests.nodes.support import clean_environment, end
+from tests.nodes.support import GENEROUS, clean_environment, end
 
 KILLS, MANY = 120, 5000
-LONGEST = 0.12
-"""Seconds until a life is killed at the most: the first saves are over by then, several in most lives."""
+LINES, THEN = 12, 0.01
+"""A life is killed after up to so many lines of its diary, which has three for each save, and up to so many seconds."""
 
 
 @contextmanager
@@ -37,16 +38,22 @@ def node(home: Path) -> Iterator[subprocess.Popen[str]]:
         end([process])
 
 
-def kill_one(process: subprocess.Popen[str], now: int, after: float) -> None:
-    """Let a life begin, at that time of day, and kill it after so many seconds."""
+def kill_one(process: subprocess.Popen[str], now: int, diary: BinaryIO, lines: int, seconds: float) -> None:
+    """Let a life begin, at that time of day, and kill it so many seconds after it has written so many lines."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(f"{now}\n")
     process.stdin.flush()
     pid = int(process.stdout.readline())
-    time.sleep(after)
+    deadline = time.monotonic() + GENEROUS
+    while lines > 0:
+        time.sleep(0.0005)
+        lines -= diary.read().count(b"\n")
+        assert time.monotonic() < deadline, "it writes nothing"
+    time.sleep(seconds)
     os.kill(pid, signal.SIGKILL)
     assert process.stdout.readline() == "dead\n"
+    diary.read()
 
 
 def harm(home: Path, rng: random.Random) -> None:
@@ -97,9 +104,10 @@ def kill(home: Path, kills: int) -> None:
     device.create()
     me, key = identity.create(device.key), device.key.read_bytes()
     rng, judge, now = random.Random(kills), Judge(), 2_000_000_000
-    with node(home) as process:
+    (home / "diary").touch()
+    with node(home) as process, open(home / "diary", "rb") as diary:
         for number in range(kills):
-            kill_one(process, now, rng.uniform(0, LONGEST))
+            kill_one(process, now, diary, rng.randint(0, LINES), rng.uniform(0, THEN))
             now -= 3600  # a clock without a battery
             if number % 10 == 9:
                 harm(home, rng)
