@@ -19,7 +19,7 @@ demo: setup ## eight real daemons learn together (DEMO="--kill 2 --html report.h
 	$(BIN)/gossipfl demo $(DEMO)
 
 test: lint ## every check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/.installed-dev ## style, types, and the floors between packages
 	$(BIN)/ruff check $(CODE)
@@ -35,7 +35,7 @@ bench: $(VENV)/.installed-dev ## the figures that the README and the docs claim
 
 soak: $(VENV)/.installed-dev ## ten thousand seeds of chaos, and more (SOAK="--seeds N" or "--seconds S")
 	$(BIN)/python -m tests.sims.gate $(SOAK)
-	$(BIN)/python -m pytest tests/sims tests/nodes -m soak
+	$(BIN)/python -m pytest tests -m soak
 
 clean: ## remove what was built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -196,7 +196,8 @@ def test_a_demo_that_is_interrupted_while_it_starts_leaves_nothing_behind_either
         left = descendants(demo.pid)
         demo.send_signal(signal.SIGINT)
         _, err = demo.communicate(timeout=30)
-        assert demo.returncode == Exit.INTERRUPTED, err
+        # Before the interpreter is up, the signal itself ends it; a shell says 130 of either.
+        assert demo.returncode in (Exit.INTERRUPTED, -signal.SIGINT), err
         assert "Traceback" not in err
         wait_for(lambda: not [pid for pid in left if runs(pid)], "all processes are gone")
         assert list(temporary.iterdir()) == []

@@ -54,7 +54,7 @@ def noticed_after(world: World, trials: int) -> list[float]:
 
 @pytest.mark.parametrize(
     ("nodes", "trials"),
-    [(10, 150), pytest.param(100, 150, marks=pytest.mark.soak), pytest.param(1000, 40, marks=pytest.mark.soak)],
+    [(10, 80), pytest.param(100, 150, marks=pytest.mark.soak), pytest.param(1000, 40, marks=pytest.mark.soak)],
 )
 def test_a_dead_peer_is_noticed_as_soon_as_swim_promises_whatever_the_size(nodes: int, trials: int) -> None:
     found = noticed_after(mesh(nodes), trials)

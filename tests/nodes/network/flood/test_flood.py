@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from bench.flood import measure
 from tests.nodes.network.flood.strangers import KINDS
 
 
+@pytest.mark.soak
 def test_fifty_strangers_cost_the_honest_a_fifth_of_their_rate_at_most_and_the_daemon_little_memory() -> None:
     found = measure(list(KINDS), rounds=2, seconds=6.0)
     assert found.done["connected"] > 100
