@@ -37,6 +37,7 @@ class Exit(enum.IntEnum):
     USAGE = 2
     NOT_RUNNING = 3
     NOT_READY = 4
+    BAD_DATA = 65
     CANNOT_CREATE = 73
     BAD_CONFIG = 78
     INTERRUPTED = 130

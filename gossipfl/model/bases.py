@@ -23,11 +23,15 @@ def name_of(vector: Vector) -> bytes:
 
 
 class Bases:
-    """The bases that one node holds, each of shape (d,). `own` names the one that it publishes against."""
+    """The bases that one node holds, each of shape (d,). `own` names the one that it publishes against.
+
+    Args:
+        vector: the first one, which is copied unless it can only be read.
+    """
 
     def __init__(self, vector: Vector) -> None:
         self.own = name_of(vector)
-        self._held = {self.own: _shared(self.own, vector.copy())}
+        self._held = {self.own: _shared(self.own, vector.copy() if vector.flags.writeable else vector)}
 
     def __contains__(self, name: bytes) -> bool:
         return name in self._held

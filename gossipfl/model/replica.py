@@ -2,7 +2,8 @@
 
 Owns x (what is trained and published), the age g (local steps contained in x), the served average, and the personal
 values. Each change is one method: add a training result, merge a peer's model, end an interval, rebase, restart. Each
-changes all or nothing. Must never know about messages, peers or time.
+changes all or nothing. A checkpoint costs nothing when it is taken: what it holds is copied before it changes. Must
+never know about messages, peers or time.
 
 Shapes: x and served are (d,) float32 with d = schema.shared_size.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from msgspec import Struct
 
 from gossipfl.errors import LocalError
 from gossipfl.kernels import MAX_COORDINATE, Codes, Floats, Index, Kernel, gather
@@ -29,22 +31,45 @@ REFUSE_RADII = 10.0
 """Beyond ten clip radii it is not a stale or skewed model but junk, and its sender loses reputation."""
 
 
+class Checkpoint(Struct, frozen=True):
+    """A replica at one moment. Its vectors are to be read only, and stay as they are."""
+
+    x: Vector
+    personal: Vector
+    served: Vector
+    averaged: int
+    """How many models went into `served`."""
+    age: float
+
+
 class Replica:
-    """A model of `schema` that starts at the full vector `initial`, changed by `kernel`.
+    """A model of `schema` that starts at a full vector, or goes on from a checkpoint, changed by `kernel`.
 
     Raises:
-        LocalError: `initial` has the wrong shape or dtype, or a value that is no model's.
+        LocalError: `start` has the wrong shape or dtype, or a value that is no model's.
     """
 
-    def __init__(self, schema: Schema, initial: Vector, kernel: Kernel = reference) -> None:
+    def __init__(self, schema: Schema, start: Vector | Checkpoint, kernel: Kernel = reference) -> None:
         self.schema = schema
-        self.x, self._personal = schema.split(initial)
-        if not all((np.abs(initial[here]) <= MAX_COORDINATE).all() for here, _ in pieces(initial.size)):
-            raise LocalError(f"model vector: the initial vector has values that are not within ±{MAX_COORDINATE:g}")
         self._kernel = kernel
+        self._lent = True
+        """Does somebody else hold x as well?"""
+        if isinstance(start, Checkpoint):
+            schema.join(start.x, start.personal)  # for its check
+            schema.join(start.served, start.personal)
+            self.x, self._personal, self.age = start.x, start.personal, start.age
+            self.served = Served(start.served, kernel, start.averaged)
+        else:
+            self.x, self._personal = schema.split(start)
+            self.served, self.age = Served(self.x, kernel), 0.0
+        if not all(map(is_sane, (self.x, self._personal, self.served.x))):
+            raise LocalError(f"model vector: it starts with values that are not within ±{MAX_COORDINATE:g}")
         self._floor = FLOOR_RMS * math.sqrt(self.x.size)
-        self.served = Served(self.x, kernel)
-        self.age = 0.0
+
+    def checkpoint(self) -> Checkpoint:
+        """All of it, as it is now."""
+        self._lent = True
+        return Checkpoint(self.x, self._personal, *self.served.lend(), self.age)
 
     def full(self) -> Vector:
         """What training starts from, shape (schema.size,): to be read only, and only until the model changes."""
@@ -62,7 +87,7 @@ class Replica:
         """
         shared, personal = self.schema.parts(delta)
         mine = self._personal.copy() if personal.size else self._personal  # most models have nothing personal
-        if not ((not mine.size or self._kernel.add(mine, personal)) and self._kernel.add(self.x, shared)):
+        if not ((not mine.size or self._kernel.add(mine, personal)) and self._kernel.add(self._own(), shared)):
             raise LocalError(
                 f"training diverged: its result is not within ±{MAX_COORDINATE:g}; a smaller learning rate may help"
             )
@@ -91,7 +116,7 @@ class Replica:
         `weight` unless it was clipped. Where it is refused the distance is larger, or NaN if a scale is bad, and
         nothing has changed.
         """
-        x, n = gather(self.x, index), codes.size
+        x, n = gather(self._own(), index), codes.size
         floor = self._floor * math.sqrt(n / self.x.size)
         distance, radius, weight = self._kernel.merge(
             x, gather(base, index), scales, codes, weight, floor, REFUSE_RADII
@@ -104,15 +129,26 @@ class Replica:
 
     def end_interval(self, momentum: str) -> None:
         """Take the merged model into the served one, and go on with `momentum`; once per publish interval."""
-        self.served.add(self.x, momentum)
+        self.served.add(self._own(), momentum)
 
     def rebase(self, snapshots: list[Told], age: float) -> None:
         """Take up the mesh's model from its peers' snapshots; see `gossipfl.model.rebase`."""
-        median(snapshots, self.x)
+        median(snapshots, self._own())
         self.served.restart(self.x)
         self.age = age
 
     def restart(self, x: Vector) -> None:
         """Begin again at the shared vector `x`, untrained."""
-        self.x[:], self.age = x, 0.0
+        self._own()[:], self.age = x, 0.0
         self.served.restart(self.x)
+
+    def _own(self) -> Vector:
+        """x, which is about to change."""
+        if self._lent:
+            self.x, self._lent = self.x.copy(), False
+        return self.x
+
+
+def is_sane(vector: Vector) -> bool:
+    """Is every coordinate within ±MAX_COORDINATE? NaN is not."""
+    return all((np.abs(vector[here]) <= MAX_COORDINATE).all() for here, _ in pieces(vector.size))

@@ -82,8 +82,12 @@ class Schema:
     @property
     def fingerprint(self) -> bytes:
         """16 bytes that name the shared layout: equal on two devices when their shared vectors mean the same."""
-        layout = [(tensor.name, tensor.shape) for tensor in self.tensors if not tensor.personal]
-        return hashlib.blake2b(msgspec.msgpack.encode(layout), digest_size=FINGERPRINT_BYTES).digest()
+        return _hash([(tensor.name, tensor.shape) for tensor in self.tensors if not tensor.personal])
+
+    @property
+    def layout(self) -> bytes:
+        """16 bytes that name all of the layout, with the personal tensors and where they stand."""
+        return _hash(self.tensors)
 
     def split(self, full: Vector) -> tuple[Vector, Vector]:
         """Copies of the shared part, shape (shared_size,), and the personal part, shape (size − shared_size,)."""
@@ -118,3 +122,7 @@ class Schema:
 
     def __hash__(self) -> int:
         return hash(self.tensors)
+
+
+def _hash(layout: object) -> bytes:
+    return hashlib.blake2b(msgspec.msgpack.encode(layout), digest_size=FINGERPRINT_BYTES).digest()

@@ -18,20 +18,36 @@ SLOWEST = 0.1
 
 
 class Served:
-    """x̄, shape (d,), and how many models went into it."""
+    """x̄, shape (d,), and how many models went into it.
 
-    def __init__(self, x: Vector, kernel: Kernel = reference) -> None:
+    Args:
+        x: where the average begins; copied before it changes.
+        kernel: what does the vector maths.
+        count: how many models are in it already.
+    """
+
+    def __init__(self, x: Vector, kernel: Kernel = reference, count: int = 0) -> None:
         self._kernel = kernel
-        self.x = x.copy()
-        self._count = 0
+        self.x, self._count, self._lent = x, count, True
 
     def restart(self, x: Vector) -> None:
         """Forget the past: the average is `x`."""
-        self.x[:] = x
+        self._own()[:] = x
         self._count = 0
+
+    def lend(self) -> tuple[Vector, int]:
+        """x̄, which stays as it is from now on, and how many models went into it."""
+        self._lent = True
+        return self.x, self._count
 
     def add(self, x: Vector, momentum: str) -> None:
         """Take in the model at the end of a publish interval, and give it `momentum` (`gossipfl.mixing.momentum`)."""
         self._count += 1
         c = max(SLOWEST, min(1.0, (GAMMA + 1) / (self._count + GAMMA)))
-        self._kernel.follow(self.x, x, c, push(momentum, c))
+        self._kernel.follow(self._own(), x, c, push(momentum, c))
+
+    def _own(self) -> Vector:
+        """x̄, which is about to change."""
+        if self._lent:
+            self.x, self._lent = self.x.copy(), False
+        return self.x

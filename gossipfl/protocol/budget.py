@@ -21,11 +21,15 @@ SAVED = 1 / 8
 class Budget:
     """Bytes left to spend, from `text`, as "50 MB/day"; nothing at all in it means without a limit.
 
+    Args:
+        text: of the settings.
+        saved: the `state` of an earlier life, so that a restart does not fill the bucket.
+
     Raises:
         LocalError: not such a text.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, saved: tuple[float, float] | None = None) -> None:
         self.limit = float("inf")
         """Bytes in any period."""
         self.period = 86400.0
@@ -39,7 +43,8 @@ class Budget:
             self.limit, self.period = float(match[1]) * _UNITS[match[2]], _PERIODS[match[3]]
         self.capacity = SAVED * self.limit
         """Bytes that can be saved up."""
-        self._tokens, self._at = self.capacity, float("-inf")
+        filled, self._at = saved or (1.0, float("-inf"))
+        self._tokens = min(filled, 1.0) * self.capacity if self.limited else self.capacity
 
     @property
     def limited(self) -> bool:
@@ -51,8 +56,14 @@ class Budget:
         self.spent += size
         self._tokens -= size
 
+    @property
+    def state(self) -> tuple[float, float]:
+        """How full the bucket is, not counting what flowed in since somebody asked; and when that was."""
+        return self._tokens / self.capacity if self.limited else 1.0, self._at
+
     def left(self, now: float) -> float:
         """Bytes that may go out at `now`, seconds; negative while what had to be said is paid back."""
+        self._at = min(self._at, now)  # an earlier life had a clock that was ahead
         if self.limited and now > self._at:
             rate = (1 - SAVED) * self.limit / self.period
             self._tokens = min(self.capacity, self._tokens + rate * (now - max(self._at, now - self.period)))

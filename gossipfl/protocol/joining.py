@@ -1,7 +1,8 @@
 """Joining: when a node may begin to learn, and on what model.
 
-One object per attempt. It collects what greeting peers say, and decides between three ways in:
+One object per attempt. It collects what greeting peers say, and decides between the ways in:
 * cold start: nobody is ahead; begin, from the base that most have, or the smallest name (so all begin from one vector);
+* back: it has a model, and is not too far behind; go on from that, as soon as somebody is there;
 * rebase: the mesh is ahead; take up the median of at least three peers' snapshots (fewer where fewer live);
 * alone: nobody is there.
 Knows no vectors but in the snapshots that it holds, and sends nothing itself.

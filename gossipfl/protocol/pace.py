@@ -6,6 +6,7 @@ neither models nor peers.
 
 from __future__ import annotations
 
+from gossipfl.protocol.saved import Notes
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire.messages import MAX_RATE
 
@@ -18,12 +19,12 @@ nobody sends it more."""
 
 
 class Pace:
-    """Starts from what the settings promise."""
+    """Starts from what the settings promise, or where an earlier life was."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.progress = float(settings.steps)
+    def __init__(self, settings: Settings, saved: Notes | None) -> None:
+        self.progress = saved.progress if saved else float(settings.steps)
         """H̄: by how much the age grows in a publish interval, at least 1."""
-        self.period = settings.interval
+        self.period = saved.period if saved else settings.interval
         """Seconds between two publishes."""
         self._at, self._age = 0.0, 0.0
 

@@ -22,6 +22,7 @@ from gossipfl.mixing.rate_correction import factor
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.neighbour import Neighbour
+from gossipfl.protocol.neighbourhood import MAX_KNOWN
 from gossipfl.protocol.parts.census import Census
 from gossipfl.protocol.parts.exchange import Exchange
 from gossipfl.protocol.parts.failures import PROBE, Failures
@@ -31,6 +32,7 @@ from gossipfl.protocol.parts.merging import Merging
 from gossipfl.protocol.parts.publishing import Publishing
 from gossipfl.protocol.parts.reach import Reach
 from gossipfl.protocol.parts.state import State
+from gossipfl.protocol.saved import Notes, Saved
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
 from gossipfl_topology.live import Topology
@@ -57,9 +59,10 @@ class Peer(State):
         bootstrap: addresses of peers to find the mesh by.
         topology: who gets a publish; must be given if the settings name a graph file.
         kernel: what does the vector maths.
+        saved: what an earlier life of this id remembered: it goes on from there, and not from `initial`.
 
     Raises:
-        LocalError: `initial` does not fit `schema`, or is not finite.
+        LocalError: `initial`, or what was saved, does not fit `schema`, or is not finite.
     """
 
     def __init__(
@@ -75,10 +78,11 @@ class Peer(State):
         bootstrap: dict[str, tuple[str, ...]] | None = None,
         topology: Topology | None = None,
         kernel: Kernel = reference,
+        saved: Saved | None = None,
     ) -> None:
         super().__init__(
             me, schema, initial, settings, rng,
-            incarnation=incarnation, addresses=addresses, topology=topology, kernel=kernel,
+            incarnation=incarnation, addresses=addresses, topology=topology, kernel=kernel, saved=saved,
         )  # fmt: skip
         self._exchange = Exchange(self)
         self._merging = Merging(self, self._exchange)
@@ -90,6 +94,10 @@ class Peer(State):
         self._failures = Failures(self, self._links, self.census)
         self._training: int | None = None
         self._trainings = 0
+        self._saves = 0
+        self._remembered = saved.notes.peers if saved else {}
+        """Where peers could be reached in an earlier life."""
+        self._look_up()
         for peer, where in (bootstrap or {}).items():
             self.neighbourhood.configure(peer, where)
 
@@ -200,6 +208,8 @@ class Peer(State):
         if self._joiner.is_behind():
             self._joiner.again(now)
             return
+        if not self.neighbourhood.live():
+            self._look_up()
         self._links.keep(now)
         self.reach.look(now)
         self._exchange.agree(now)
@@ -253,6 +263,23 @@ class Peer(State):
         live = self.neighbourhood.live()
         if self._publishing.publish(now) and self.seq % (LONELY_EVERY if len(live) < LONELY else INTRODUCE_EVERY) == 0:
             self._links.introduce(self.rng.choice(live), now, asks=True)
+
+    # --- what outlives it
+
+    def save(self) -> Saved:
+        """All that this peer must remember, as it is now. Costs nothing yet: vectors are copied before they change."""
+        hood, pace = self.neighbourhood, self.pace
+        known = {peer: record.addresses for peer, record in hood.known.items() if record.addresses}
+        if not hood.live():  # the network may be down, and who was there is worth remembering
+            known = dict(list((self._remembered | known).items())[-MAX_KNOWN:])
+        self._saves += 1
+        notes = Notes(self.incarnation, self._saves, pace.progress, pace.period, self.budget.state, known)
+        return Saved(notes, self.replica.checkpoint(), self.bases[self.bases.own])
+
+    def _look_up(self) -> None:
+        """Hear again of those who were there, as hearsay: who does not answer is forgotten, if somebody else does."""
+        for peer, addresses in self._remembered.items():
+            self.neighbourhood.hear_of(peer, addresses)
 
     def _stop(self, now: float) -> None:
         self._publish(now)

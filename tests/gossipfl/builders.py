@@ -22,6 +22,7 @@ from gossipfl.protocol import events as ev
 from gossipfl.protocol.neighbour import Neighbour
 from gossipfl.protocol.parts.exchange import ZEROS
 from gossipfl.protocol.peer import JOIN, Peer
+from gossipfl.protocol.saved import Saved
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
 
@@ -54,6 +55,7 @@ def a_peer(
     schema: Schema | None = None,
     addresses: tuple[str, ...] = ("here",),
     bootstrap: dict[str, tuple[str, ...]] | None = None,
+    saved: Saved | None = None,
     **settings: Any,
 ) -> Peer:
     """A peer that has not been started. Without `initial` its model has 8 coordinates of 0.5."""
@@ -67,6 +69,7 @@ def a_peer(
         incarnation=incarnation,
         addresses=addresses,
         bootstrap=bootstrap,
+        saved=saved,
     )
 
 
@@ -192,6 +195,13 @@ def state(peer: Peer) -> dict[str, Any]:
         "wanted": list(peer.wanted.asked.items()),
         "randomness": peer.rng.getstate(),
     }  # fmt: skip
+
+
+def content(saved: Saved) -> tuple[Any, ...]:
+    """All that was saved, in bytes and numbers that nothing can change any more."""
+    model = saved.model
+    vectors = (model.x, model.personal, model.served, saved.base)
+    return saved.notes, model.age, model.averaged, *(vector.tobytes() for vector in vectors)
 
 
 def distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:

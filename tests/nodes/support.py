@@ -80,11 +80,11 @@ class Daemon:
         self.within: tuple[str, ...] = ()
         """A command that runs the daemon's, as in another network namespace."""
 
-    def start(self) -> None:
+    def start(self, *flags: str) -> None:
         """Start the daemon and return at once."""
         with open(self.home.path / "log", "ab") as log:
             self.process = subprocess.Popen(
-                [*self.within, sys.executable, "-m", "gossipfl", "run", "--home", str(self.home.path)],
+                [*self.within, sys.executable, "-m", "gossipfl", "run", "--home", str(self.home.path), *flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -111,7 +111,7 @@ class Daemon:
         return {row["id"]: row for row in client.get(self.home, "/v1/peers")}
 
     def wait_until(
-        self, condition: Callable[[dict[str, Any]], bool], what: str, seconds: float = GENEROUS
+        self, condition: Callable[[dict[str, Any]], object], what: str, seconds: float = GENEROUS
     ) -> dict[str, Any]:
         """Its status, as soon as that meets `condition`."""
 

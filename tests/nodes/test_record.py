@@ -28,7 +28,7 @@ from gossipfl_nodes.daemon.recorder import Recorder, RecordingError
 from gossipfl_sims.reality import Replayed, replay
 from gossipfl_topology.live import Ring
 from tests.gossipfl.builders import flat, noise
-from tests.nodes.support import Daemon, clean_environment, gossipfl, wait_for
+from tests.nodes.support import Daemon, gossipfl, wait_for
 
 NODES = 4
 KILLED, STOPPED, CRAMPED, REWIRED = range(NODES)
@@ -48,15 +48,8 @@ class Recorded(Daemon):
         self.limit = self.recording.stat().st_size + ROOM
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (self.limit, self.limit))
 
-    def start(self) -> None:
-        with open(self.home.path / "log", "ab") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "gossipfl", "run", "--home", self.home.path, "--record", self.recording],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                env=clean_environment(),
-            )
+    def start(self, *flags: str) -> None:
+        super().start("--record", str(self.recording), *flags)
 
 
 @pytest.fixture(scope="module")

@@ -155,6 +155,14 @@ def rejoined(deed: Callable[[Machine], None]) -> Break:
     return at_rebase
 
 
+def comes_back(machine: Machine, event: ev.Event, _: list[ev.Effect]) -> bool:
+    """It has forgotten the last bit of what it saved."""
+    if isinstance(event, ev.Started) and machine.saved is not None:
+        poke(machine, 1e-6)
+        return True
+    return False
+
+
 def replaced(**fields: Any) -> Callable[[Machine, list[ev.Effect], int], None]:
     def deed(_: Machine, effects: list[ev.Effect], i: int) -> None:
         effects[i] = structs.replace(effects[i], **fields)
@@ -186,6 +194,7 @@ TABLE: list[tuple[str, Break]] = [
     ("a merge stays in the hull of all models", out_of_the_hull),
     ("who joins takes up the mesh's model", rejoined(lambda machine: poke(machine, 50.0))),
     ("versions are numbered upwards", having(ev.Published, replaced(seq=0))),
+    ("who comes back goes on from what it saved", comes_back),
 ]  # fmt: skip
 
 
@@ -222,6 +231,19 @@ def test_training_that_was_overtaken_must_not_be_added() -> None:
     with pytest.raises(Found):
         run.world.run(4.01)
     assert breaker.rules == {"training of an overtaken model is not added"}
+
+
+def test_a_disk_on_which_something_changes_is_found_when_its_machine_comes_back() -> None:
+    run = a_run()
+    run.nemesis.start()
+    run.world.run(4.9)
+    saved = run.world.machines["n003"].saved
+    assert saved is not None
+    saved.model.served[0] += 1
+    run.world.run(15.1)
+    assert run.safety is not None
+    (found,) = run.safety.violations
+    assert (found.node, found.rule) == ("n003", "who comes back goes on from what it saved")
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,6 +17,9 @@ from gossipfl.model.served import Served
 from gossipfl.protocol.neighbour import Neighbour
 from gossipfl.protocol.neighbourhood import Neighbourhood
 from gossipfl.protocol.parts import merging
+from gossipfl.protocol.peer import Peer
+from gossipfl.protocol.saved import Saved
+from gossipfl_sims.engine.machine import Machine
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
 from tests.sims.gate import gate
@@ -117,11 +121,29 @@ def lost_links_stay_lost(patch: pytest.MonkeyPatch) -> None:
     )
 
 
+def a_save_is_no_copy(patch: pytest.MonkeyPatch) -> None:
+    """What was saved changes with the model."""
+    patch.setattr(Replica, "_own", lambda self: self.x)
+    patch.setattr(Machine, "save", lambda self: setattr(self, "saved", self.peer.save()))
+
+
+def a_save_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """Who comes back begins anew."""
+    honest = Peer.__init__
+
+    def forget(self: Peer, *given: Any, saved: Saved | None = None, **named: Any) -> None:
+        del saved
+        honest(self, *given, **named)
+
+    patch.setattr(Peer, "__init__", forget)
+
+
 @pytest.mark.parametrize(
     "plant",
     [
         commit_before_the_check, no_dedupe, alpha_above_a_half, base_mismatch_ignored, lost_rebase,
-        training_overwrites_merges, served_overshoots, ages_are_believed, lost_links_stay_lost,
+        training_overwrites_merges, served_overshoots, ages_are_believed, lost_links_stay_lost, a_save_is_no_copy,
+        a_save_is_forgotten,
     ],
 )  # fmt: skip
 def test_a_planted_bug_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gossipfl.errors import LocalError
 from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
+from gossipfl.protocol.saved import EVERY
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.task import Node, Task
 from gossipfl.wire import messages as msg
@@ -126,6 +127,86 @@ def test_those_that_others_bootstrap_from_have_their_keys_backed_up(name: str, k
     assert (machine.name == name) == kept
     world.start(machine.name)
     assert machine.incarnation == (2 if kept else 1)
+
+
+# --- what is on the disk
+
+
+def model(machine: Machine) -> tuple[bytes, bytes, float]:
+    assert machine.peer is not None
+    replica = machine.peer.replica
+    return replica.full().tobytes(), replica.full_served().tobytes(), replica.age
+
+
+def saved_by(machine: Machine) -> tuple[bytes, bytes, float]:
+    assert machine.saved is not None
+    kept = machine.saved.model
+    return kept.x.tobytes(), kept.served.tobytes(), kept.age
+
+
+def test_a_machine_saves_when_it_has_joined_and_then_every_ten_seconds_at_the_begin_of_an_interval() -> None:
+    world, diary = a_world()
+    machine, saves = world.machines["n001"], list[tuple[float, tuple[bytes, bytes, float]]]()
+    for tenth in range(101, 400):
+        before = machine.saved
+        world.run(tenth / 10)
+        if machine.saved is not before:
+            began = [(time, effect) for time, name, effect in diary.effects if name == "n001"]
+            time, train = next((time, one) for time, one in reversed(began) if isinstance(one, ev.Train))
+            assert train.age == saved_by(machine)[2]
+            saves.append((time, saved_by(machine)))
+    assert len(saves) == 3
+    assert all(EVERY <= later[0] - one[0] <= EVERY + 0.6 for one, later in itertools.pairwise(saves))
+    assert saves[0][1] != saves[1][1]
+
+
+def test_who_crashes_with_its_disk_goes_on_from_what_it_saved_last() -> None:
+    world, _ = a_world(until=14.0)
+    machine = world.machines["n001"]
+    kept = saved_by(machine)
+    assert model(machine) != kept
+    world.crash("n001")
+    world.run(15.0)
+    assert saved_by(machine) == kept
+    world.start("n001")
+    assert model(machine) == kept
+    world.run(15.5)
+    assert machine.peer is not None
+    assert machine.peer.joining is None, "it waits for nobody"
+    assert world.reported(machine, ev.Joined)[-1] == ev.Joined(())
+
+
+def test_who_crashes_without_its_disk_has_nothing_to_go_on_from() -> None:
+    world, _ = a_world(bootstraps=2)
+    for name in ("n001", "n002"):
+        machine = world.machines[name]
+        world.crash(name, disk=False)
+        assert machine.saved is None
+        world.start(machine.name)
+        assert model(machine)[2] == 0
+
+
+def test_who_stops_saves_its_very_last_model() -> None:
+    world, _ = a_world(until=17.3)
+    machine = world.machines["n002"]
+    last = model(machine)
+    world.stop("n002")
+    assert saved_by(machine) == last
+    world.run(19.0)
+    world.start("n002")
+    assert model(machine) == last
+
+
+def test_who_was_away_too_long_takes_up_the_mesh_s_model() -> None:
+    world, _ = a_world(until=18.0)
+    machine = world.machines["n001"]
+    world.crash("n001")
+    world.run(60.0)
+    world.start("n001")
+    world.run(70.0)
+    assert world.reported(machine, ev.Joined)[-1] != ev.Joined(())
+    assert machine.saved is not None
+    assert saved_by(machine)[2] > 1000
 
 
 def test_others_notice_a_crash_when_sockets_close() -> None:

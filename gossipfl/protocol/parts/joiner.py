@@ -104,7 +104,10 @@ class Joiner:
             elif hurry:
                 self._ask_for_snapshots(joining, now)
         elif not self.is_behind():
-            self._start_cold(joining, now, hurry=hurry)
+            if state.replica.age == 0:
+                self._start_cold(joining, now, hurry=hurry)
+            elif hurry or state.neighbourhood.live():
+                self._begin((), now)
         elif hurry or len(state.neighbourhood.ahead_of(state.replica.age)) >= ENOUGH:
             self._ask_for_snapshots(joining, now)
 
@@ -145,7 +148,7 @@ class Joiner:
             self._exchange.ask(state.wanted.holder(common), common, now)
             self.patience()
         elif hurry or (agreed and len(state.neighbourhood.live()) >= ENOUGH):
-            if common in state.bases and state.replica.age == 0:
+            if common in state.bases:
                 state.bases.adopt(common)
                 state.replica.restart(state.bases[common])
             self._begin((), now)

@@ -19,6 +19,7 @@ from gossipfl.protocol.joining import Joining
 from gossipfl.protocol.neighbourhood import Neighbourhood
 from gossipfl.protocol.pace import Pace
 from gossipfl.protocol.parts.wanted import Wanted
+from gossipfl.protocol.saved import Saved
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
@@ -40,6 +41,7 @@ class State:
         addresses: tuple[str, ...],
         topology: Topology | None,
         kernel: Kernel,
+        saved: Saved | None,
     ) -> None:
         self.me = me
         self.settings = settings
@@ -48,13 +50,13 @@ class State:
         self.kernel = kernel
         self.fingerprint = schema.fingerprint
         self.incarnation, self.seq = incarnation, 0
-        self.replica = Replica(schema, initial, kernel)
-        self.bases = Bases(self.replica.x)
+        self.replica = Replica(schema, saved.model if saved else initial, kernel)
+        self.bases = Bases(saved.base if saved else self.replica.x)
         self.neighbourhood = Neighbourhood(me)
         self.contacts = Contacts(me, settings.role, self.neighbourhood, topology or named(settings.topology), rng)
         self.wanted = Wanted(self.neighbourhood)
-        self.pace = Pace(settings)
-        self.budget = Budget(settings.budget)
+        self.pace = Pace(settings, saved.notes if saved else None)
+        self.budget = Budget(settings.budget, saved.notes.budget if saved else None)
         self.apart = 0.0
         """The usual distance of a peer's model to ours, a running mean; 0 before the first merge."""
         self.joining: Joining | None = Joining()

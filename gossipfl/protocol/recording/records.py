@@ -24,9 +24,11 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from gossipfl.errors import LocalError
+from gossipfl.model.replica import Checkpoint
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import Peer
+from gossipfl.protocol.saved import Notes, Saved
 from gossipfl.protocol.settings import Settings
 from gossipfl_topology import TopologyError
 from gossipfl_topology.live import Fixed, Topology, named
@@ -61,6 +63,7 @@ class Origin(Struct, frozen=True):
     bootstrap: Mapping[str, tuple[str, ...]]
     topology: Topology
     made_with: Mapping[str, str] = {}
+    saved: Saved | None = None
 
     def peer(self) -> Peer:
         """A new peer, the same each time.
@@ -70,7 +73,7 @@ class Origin(Struct, frozen=True):
         """
         return Peer(
             self.me, self.schema, self.initial, self.settings, Random(self.seed), incarnation=self.incarnation,
-            addresses=self.addresses, bootstrap=dict(self.bootstrap), topology=self.topology,
+            addresses=self.addresses, bootstrap=dict(self.bootstrap), topology=self.topology, saved=self.saved,
         )  # fmt: skip
 
 
@@ -131,6 +134,18 @@ class _Wiring(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     adjacency: Mapping[str, tuple[str, ...]] | None
 
 
+class _Saved(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A Saved as it is recorded: vectors are bytes."""
+
+    notes: Notes
+    x: bytes
+    personal: bytes
+    served: bytes
+    averaged: int
+    age: float
+    base: bytes
+
+
 class _Origin(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """An Origin as it is recorded."""
 
@@ -144,6 +159,7 @@ class _Origin(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     bootstrap: dict[str, tuple[str, ...]]
     topology: _Wiring
     made_with: dict[str, str]
+    saved: _Saved | None = None
 
 
 _ORIGIN, _FOLLOWED, _STATE = 0, 1, 2
@@ -263,6 +279,7 @@ def _flat_origin(origin: Origin) -> _Origin:
     return _Origin(
         origin.me, origin.schema.tensors, _bytes(origin.initial), origin.settings, origin.seed.to_bytes(16, "little"),
         origin.incarnation, origin.addresses, dict(origin.bootstrap), _wiring(origin.topology), dict(origin.made_with),
+        _flat_saved(origin.saved) if origin.saved else None,
     )  # fmt: skip
 
 
@@ -275,7 +292,19 @@ def _full_origin(flat: _Origin) -> Origin:
     return Origin(
         flat.me, Schema(flat.tensors), _vector(flat.initial), flat.settings, int.from_bytes(flat.seed, "little"),
         flat.incarnation, flat.addresses, flat.bootstrap, _topology(flat.topology), flat.made_with,
+        _full_saved(flat.saved) if flat.saved else None,
     )  # fmt: skip
+
+
+def _flat_saved(saved: Saved) -> _Saved:
+    model = saved.model
+    x, personal, served, base = map(_bytes, (model.x, model.personal, model.served, saved.base))
+    return _Saved(saved.notes, x, personal, served, model.averaged, model.age, base)
+
+
+def _full_saved(flat: _Saved) -> Saved:
+    x, personal, served, base = map(_vector, (flat.x, flat.personal, flat.served, flat.base))
+    return Saved(flat.notes, Checkpoint(x, personal, served, flat.averaged, flat.age), base)
 
 
 def _wiring(topology: Topology) -> _Wiring:

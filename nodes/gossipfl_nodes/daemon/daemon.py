@@ -28,6 +28,8 @@ from gossipfl_nodes.daemon.control import serve_control
 from gossipfl_nodes.daemon.driver import Driver
 from gossipfl_nodes.daemon.home import Home
 from gossipfl_nodes.daemon.recorder import Recorder
+from gossipfl_nodes.daemon.saver import Saver
+from gossipfl_nodes.daemon.store import Store
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.daemon.view import View
@@ -73,13 +75,15 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
     # Nothing waits in between: a reader holds its frame until the peer takes it, and its sender waits.
     outbox, inbox = trio.open_memory_channel[Event](0)
     with home.lock(), contextlib.ExitStack() as stack:
-        incarnation = home.next_incarnation(int(time.time()))
         try:
             await training.start()
             info, schema, initial = await training.introduce()
             settings = config.gossip
             if loaded.origins["gossip.steps"] == "default":
                 settings = msgspec.structs.replace(settings, steps=info.steps)
+            store = Store(home.state, settings.mesh, config.task.name, schema)
+            saved = await trio.to_thread.run_sync(store.load)
+            incarnation = home.next_incarnation(int(time.time()), store.incarnation)
             limit = max_body(schema.shared_size)
             async with (
                 open_network(
@@ -91,12 +95,15 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
                 topology = _topology(settings.topology, network.id)
                 origin = Origin(
                     network.id, schema, initial, settings, rng.getrandbits(128), incarnation, network.addresses,
-                    bootstrap, topology,
+                    bootstrap, topology, saved=saved,
                 )  # fmt: skip
                 peer = await trio.to_thread.run_sync(origin.peer)  # a large model takes a second
                 recorder = stack.enter_context(Recorder(record, origin)) if record is not None else None
-                del origin, initial  # as large as the model
-                driver = Driver(peer, network, training, telemetry, recorder)
+                if saved is not None:
+                    log.info("going on from what was saved", age=saved.model.age, peers=len(saved.notes.peers))
+                del origin, initial, saved  # as large as the model
+                saver = Saver(peer, store, telemetry, config.disk.every)
+                driver = Driver(peer, network, training, saver, telemetry, recorder)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
 
                 async def rewire(text: str) -> str:

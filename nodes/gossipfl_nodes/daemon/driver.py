@@ -15,20 +15,23 @@ from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import Peer
 from gossipfl_nodes.daemon.recorder import Recorder
+from gossipfl_nodes.daemon.saver import Saver
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import BIG_MODEL, Training, copy
 from gossipfl_nodes.network.network import Network
 
 
 class Driver:
-    """Runs one peer on a network, with a training process, and a recorder of all that the peer goes through."""
+    """Runs one peer on a network, with a training process, a saver, and a recorder of all that happens to the peer."""
 
     def __init__(
-        self, peer: Peer, network: Network, training: Training, telemetry: Telemetry, recorder: Recorder | None = None
-    ) -> None:
+        self, peer: Peer, network: Network, training: Training, saver: Saver, telemetry: Telemetry,
+        recorder: Recorder | None = None,
+    ) -> None:  # fmt: skip
         self._peer = peer
         self._network = network
         self._training = training
+        self._saver = saver
         self._telemetry = telemetry
         self._recorder = recorder
         self._epoch = time.time() - trio.current_time()
@@ -50,6 +53,7 @@ class Driver:
                 event = await inbox.receive()
             await self._handle(event, nursery, outbox)
             await self._network.flush()
+            await self._saver.finish()
             nursery.cancel_scope.cancel()
 
     async def _handle(self, event: ev.Event, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]) -> None:
@@ -85,11 +89,15 @@ class Driver:
                 nursery.start_soon(self._wait, timer, delay, scope, outbox)
             case ev.Train():
                 nursery.start_soon(self._train, effect, outbox)
+                self._saver.begin_interval(nursery)
             case ev.Dial(peer, addresses):
                 self._network.dial(peer, addresses)
             case ev.Disconnect(peer, reason):
                 self._telemetry.note_disconnect(peer, reason)
                 self._network.disconnect(peer)
+            case ev.Joined():
+                self._saver.joined()
+                self._telemetry.note(effect)
             case _:
                 self._telemetry.note(effect)
 

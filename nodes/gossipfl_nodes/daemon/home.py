@@ -1,8 +1,9 @@
-"""The home of a daemon on disk: key, configuration, incarnation, lock and control socket.
+"""The home of a daemon on disk: key, configuration, incarnation, saved state, lock and control socket.
 
 HOME/identity.key   the device's key, 0600
 HOME/config.toml    what the user edits
 HOME/incarnation    a number that grows at each start, so that peers tell this life from earlier ones
+HOME/state/         0700: what the peer must remember (see `store`), and the incarnation once more
 HOME/run/           0700: lock (names the daemon's process) and control.sock
 """
 
@@ -32,8 +33,9 @@ class Home:
         self.path = given.absolute()
         self.key = self.path / "identity.key"
         self.config = self.path / "config.toml"
+        self.state = self.path / "state"
         self._run = self.path / "run"
-        self._incarnation = self.path / "incarnation"
+        self._incarnations = (self.path / "incarnation", self.state / "incarnation")
 
     def create(self) -> None:
         """Make the folders; what can command the daemon is for this user only.
@@ -43,7 +45,8 @@ class Home:
         """
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._run.mkdir(mode=0o700, exist_ok=True)
+            for private in (self.state, self._run):
+                private.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise LocalError(f"{self.path}: can't be made: {error.strerror}; choose another --home") from error
 
@@ -81,21 +84,32 @@ class Home:
             file.flush()
             yield
 
-    def next_incarnation(self, now: int) -> int:
-        """A number larger than in any earlier life, on disk before it is returned.
+    def next_incarnation(self, now: int, seen: int = 0) -> int:
+        """A number larger than in any earlier life, on disk twice before it is returned.
 
         Args:
-            now: seconds since 1970; keeps the number growing if the file was lost.
+            now: seconds since 1970; keeps the number growing if all that is on disk was lost.
+            seen: that of an earlier life, if it is known from elsewhere.
 
         Raises:
-            LocalError: the file holds something else, or can't be written.
+            LocalError: no file holds a number, and one holds something else; or they can't be written.
         """
-        last = 0
-        if self._incarnation.exists():
-            text = self._incarnation.read_text(errors="replace").strip()
-            if not re.fullmatch("[0-9]{1,15}", text):
-                raise LocalError(f"{self._incarnation}: {text[:40]!r} is not a number; remove the file")
-            last = int(text)
+        self.create()
+        found = {file: _number(file) for file in self._incarnations}
+        wrong = [file for file, number in found.items() if number is None]
+        last = max(seen, *(number or 0 for number in found.values()))
+        if wrong and not last:
+            raise LocalError(f"{wrong[0]}: {wrong[0].read_bytes()[:40]!r} is not a number; remove the file")
         incarnation = max(last + 1, now)
-        write_durably(self._incarnation, f"{incarnation}\n".encode())
+        for file in self._incarnations:
+            write_durably(file, f"{incarnation}\n".encode())
         return incarnation
+
+
+def _number(file: Path) -> int | None:
+    """What is in a file: 0 if there is none, None if it is not a number."""
+    try:
+        text = file.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return 0
+    return int(text) if re.fullmatch("[0-9]{1,15}", text) else None

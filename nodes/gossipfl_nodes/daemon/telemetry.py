@@ -6,6 +6,7 @@ provoke are rate-limited, and no line ever holds a datum or a tensor.
 
 from __future__ import annotations
 
+import time
 from typing import TypeVar
 
 import structlog
@@ -17,6 +18,8 @@ from gossipfl.protocol.parts.links import ENOUGH
 
 LOG_EVERY = 10.0
 """Seconds between two lines about the same peer's refused frames."""
+SAVE_LOG_EVERY = 600.0
+"""Seconds between two lines about a disk that stays full."""
 
 log = structlog.get_logger("daemon")
 Value = TypeVar("Value")
@@ -39,13 +42,17 @@ class Telemetry:
         """Longest time without a merge, since the first one."""
         self.metrics: dict[str, float] = {}
         """Of the served model, on held-out data."""
+        self.saved_at: float | None = None
+        """Seconds since 1970, by this device's clock, when the peer was saved last."""
+        self.save_error = ""
+        """Why the last save failed; nothing if it didn't."""
         self._last_merge: float | None = None
         self.peer_merges: dict[str, int] = {}
         self.peer_refused: dict[str, int] = {}
         """By peer; for the last MAX_KNOWN of them."""
         self._logged: dict[str, float] = {}
         self._cut: dict[str, float] = {}
-        self._failure_logged = float("-inf")
+        self._failure_logged = self._save_logged = float("-inf")
 
     def note(self, report: ev.Report) -> None:
         """Take in one report of the peer."""
@@ -95,6 +102,18 @@ class Telemetry:
         if now - self._cut.get(peer, float("-inf")) >= LOG_EVERY:
             _put(self._cut, peer, now)
             log.warning("disconnecting", peer=peer, reason=reason)
+
+    def note_save(self, error: str) -> None:
+        """The peer was saved, or was not because of `error`."""
+        now = trio.current_time()
+        if not error:
+            self.saved_at = time.time()
+            if self.save_error:
+                log.info("saved again")
+        elif not self.save_error or now - self._save_logged >= SAVE_LOG_EVERY:
+            self._save_logged = now
+            log.warning("can't be saved; a crash would cost more than usual", reason=error)
+        self.save_error = error
 
     def gap(self, now: float) -> float:
         """Seconds since the last merge; 0 before the first."""

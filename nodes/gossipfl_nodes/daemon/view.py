@@ -64,6 +64,8 @@ class View:
             "refused": telemetry.refused,
             "failures": telemetry.failures,
             "last_failure": telemetry.last_failure,
+            "saved_at": telemetry.saved_at,
+            "save_error": telemetry.save_error,
             "peers": len(peer.neighbourhood.live()),
             "mesh_size": round(peer.census.size),
             "missing": len(peer.reach.missing),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -168,6 +169,7 @@ class Mesh:
 
     def _make_home(self, index: int) -> Member:
         home = Home(self._folder / f"node-{index}")
+        shutil.rmtree(home.state, ignore_errors=True)  # each demo begins untrained
         home.create()
         return Member(home, identity.id_of(home.key) if home.key.exists() else identity.create(home.key))
 

@@ -26,6 +26,7 @@ from gossipfl.protocol.joining import ASKED, REBASE_GAP, ROUNDS
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
 from gossipfl.protocol.parts.wanted import MAX_WANTED
 from gossipfl.protocol.peer import PUBLISH, Peer
+from gossipfl.protocol.saved import Saved
 from gossipfl.wire import messages as msg
 from gossipfl_sims.engine.machine import Machine
 from gossipfl_sims.engine.world import MOST_LINKS, World
@@ -89,6 +90,8 @@ class Safety:
         self._lives: dict[int, Life] = {}
         self._published: dict[str, deque[tuple[int, int, Vector]]] = {}
         self._bases: dict[bytes, Vector] = {}
+        self._saved: dict[int, tuple[Saved, tuple[Any, ...]]] = {}
+        """By machine: what it saved last, and what that was then."""
         self._low: Vector | None = None
         self._high: Vector | None = None
         self._before: Before | None = None
@@ -102,6 +105,7 @@ class Safety:
         assert peer is not None
         if machine.lie is not None:
             self.liars.add(machine.name)
+        self._note_saved(machine, peer)
         message = None
         if isinstance(event, ev.Received):
             try:
@@ -126,8 +130,9 @@ class Safety:
         if isinstance(before.message, msg.Snapshot) and isinstance(event, ev.Received):
             self._note_snapshot(event.peer, before.message, life)
         rules = [
-            self._sane(machine, peer), self._bounded(machine, peer), self._refused(peer, event, effects, before),
-            self._moved(peer, event, effects, before, life), self._served(peer, effects, before),
+            self._goes_on(machine, peer, event), self._sane(machine, peer), self._bounded(machine, peer),
+            self._refused(peer, event, effects, before), self._moved(peer, event, effects, before, life),
+            self._served(peer, effects, before),
         ]  # fmt: skip
         for effect in effects:
             match effect:
@@ -154,6 +159,15 @@ class Safety:
             self.violations.append(Violation(self._world.now, machine.name, name, rule, detail))
 
     # --- the rules: each gives None, or its name and what it found
+
+    def _goes_on(self, machine: Machine, peer: Peer, event: ev.Event) -> tuple[str, str] | None:
+        """Who comes back goes on from what it saved, as that was when it was saved."""
+        if isinstance(event, ev.Started) and machine.saved is not None:
+            replica, (saved, was) = peer.replica, self._saved[machine.index]
+            back = content(replica.x, replica.full(), replica.served.x, peer.bases[peer.bases.own], replica.age)
+            if back != was:
+                return "who comes back goes on from what it saved", f"age {replica.age}, saved at {saved.model.age}"
+        return None
 
     def _sane(self, machine: Machine, peer: Peer) -> tuple[str, str] | None:
         x = peer.replica.x
@@ -307,6 +321,13 @@ class Safety:
                 return x
         return None
 
+    def _note_saved(self, machine: Machine, peer: Peer) -> None:
+        saved, (known, _) = machine.saved, self._saved.get(machine.index, (None, ()))
+        if saved is not None and saved is not known:
+            model = saved.model
+            full = peer.replica.schema.join(model.x, model.personal)
+            self._saved[machine.index] = saved, content(model.x, full, model.served, saved.base, model.age)
+
     def _note_base(self, peer: Peer) -> None:
         own = peer.bases.own
         if own not in self._bases:
@@ -322,6 +343,11 @@ class Safety:
             vector = base.copy()
             vector[index] += difference
             life.snapshots.setdefault(sender, []).append(vector)
+
+
+def content(*parts: Vector | float) -> tuple[Any, ...]:
+    """What stands for the vectors and numbers in `parts`."""
+    return tuple(zlib.crc32(np.ascontiguousarray(part).data) for part in parts)
 
 
 def told(delta: Delta, size: int) -> tuple[Index, Vector, float]:

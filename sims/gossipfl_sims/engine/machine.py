@@ -1,7 +1,7 @@
 """A machine: one simulated device, with its task, its clock, its disk, and its peer while it is up.
 
 Holds what a device is and what has become of it; the world moves it. What survives a crash is what stands under
-"disk": who the device is, and how often it has started.
+"disk": who the device is, how often it has started, and what its peer saved last.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
+import msgspec
+
 from gossipfl.protocol.peer import Peer
+from gossipfl.protocol.saved import Saved, Schedule
 from gossipfl.tasks.task import Task
 from gossipfl_sims.engine.uplink import Uplink
 
@@ -22,8 +25,8 @@ class Machine:
 
     __slots__ = (
         "asleep_since", "asleep_until", "bytes_sent", "frames_sent", "identity", "incarnation", "index", "lie", "life",
-        "links", "merges", "name", "offset", "peer", "rate", "role", "seconds_per_step", "slowdown", "task", "timers",
-        "uplink",
+        "links", "merges", "name", "offset", "peer", "rate", "role", "saved", "schedule", "seconds_per_step",
+        "slowdown", "task", "timers", "uplink",
     )  # fmt: skip
 
     def __init__(self, index: int, name: str, task: Task, seconds_per_step: float, role: str) -> None:
@@ -35,8 +38,10 @@ class Machine:
         self.identity = name
         self.name = name
         self.incarnation = 0
+        self.saved: Saved | None = None
         # process
         self.peer: Peer | None = None
+        self.schedule = Schedule()
         self.life = 0
         """Starts so far, of whatever identity: what was on its way to an earlier life does not arrive."""
         self.timers: dict[Any, int] = {}
@@ -66,6 +71,15 @@ class Machine:
         """From `now` on the clock runs `rate` times as fast as time, without a jump."""
         self.offset += (self.rate - rate) * now
         self.rate = rate
+
+    def save(self) -> None:
+        """Put what the peer must remember on the disk, as it is now: a copy that nothing can change any more."""
+        assert self.peer is not None
+        saved = self.peer.save()
+        model = msgspec.structs.replace(
+            saved.model, x=saved.model.x.copy(), personal=saved.model.personal.copy(), served=saved.model.served.copy()
+        )
+        self.saved = msgspec.structs.replace(saved, model=model)
 
     def accuracy(self) -> float:
         """Of the served model, on the task's held-out data; NaN for tasks that know none."""

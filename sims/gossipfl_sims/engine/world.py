@@ -22,6 +22,7 @@ from gossipfl.kernels import Kernel
 from gossipfl.kernels import numpy as reference
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import Peer
+from gossipfl.protocol.saved import Schedule
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.task import Task, train
 from gossipfl_sims.engine.draws import Draws
@@ -127,13 +128,14 @@ class World:
     # --- what can be done to machines
 
     def start(self, name: str) -> None:
-        """Boot a machine with what is on its disk: its identity and incarnation. It knows where the first ones are."""
+        """Boot a machine with what is on its disk. It knows where the first ones are."""
         machine = self.machines[name]
         assert not machine.up, f"{name} is up"
         machine.incarnation += 1
         machine.life += 1
         machine.asleep_until = 0.0
         machine.uplink.hang_up()
+        machine.schedule = Schedule()
         settings = self.settings
         machine.peer = Peer(
             name,
@@ -146,6 +148,7 @@ class World:
             bootstrap={first.name: (first.name,) for first in self._devices[: self._bootstraps]},
             topology=self.topology,
             kernel=self._kernel,
+            saved=machine.saved,
         )
         self._schedule(0.0, machine, ev.Started())
 
@@ -154,11 +157,14 @@ class World:
 
         Args:
             name: the machine.
-            disk: does its disk survive? If not, it will come back as somebody else, unless it is one that others
-                bootstrap from: their addresses name its key, so its operator keeps a copy.
+            disk: does its disk survive? Then it goes on from what it saved last. If not, it will come back as somebody
+                else, unless it is one that others bootstrap from: their addresses name its key, so its operator keeps
+                a copy of that.
         """
         machine = self.machines[name]
         self._down(machine, RESET)
+        if not disk:
+            machine.saved = None
         if not disk and machine.index >= self._bootstraps:
             generation = machine.life
             del self.machines[name]
@@ -167,9 +173,10 @@ class World:
             self.machines[machine.name] = machine
 
     def stop(self, name: str) -> None:
-        """Let a machine leave on purpose: it says goodbye, and what it has queued may still leave for a while."""
+        """Let a machine leave on purpose: it says goodbye and saves; what it has queued may still leave for a while."""
         machine = self.machines[name]
         self._happen(self._count, machine, ev.Stopping())
+        machine.save()
         farewell = FAREWELL * self.network.link.latency + RESET
         uplink, line = machine.uplink, machine.uplink.line
         if uplink.sending:
@@ -284,10 +291,13 @@ class World:
                 machine.timers[timer] = self._schedule(delay / machine.rate, machine, ev.TimerFired(timer))
             case ev.Train():
                 self._train(machine, effect)
+                self._save_if_due(machine)
             case ev.Dial(peer, _):
                 self._dial(machine, peer)
             case ev.Disconnect(peer, _):
                 self._unlink(machine.name, peer)
+            case ev.Joined():
+                machine.schedule.joined()
             case _:
                 pass  # a report, which observers have seen
 
@@ -301,6 +311,13 @@ class World:
         vector -= request.start
         seconds = done * machine.seconds_per_step * machine.slowdown
         self._schedule(seconds, machine, ev.Trained(request.training, vector, done))
+
+    def _save_if_due(self, machine: Machine) -> None:
+        """An interval begins. Writing takes no time here."""
+        now = machine.clock(self.now)
+        if machine.schedule.due(now):
+            machine.save()
+            machine.schedule.saved(now, now)
 
     # --- links and frames
 

@@ -1,4 +1,6 @@
-"""One peer, and a world that throws anything at it in any order: it never raises, and its bounds hold."""
+"""One peer, and a world that throws anything at it in any order: it never raises, its bounds hold, and it can begin
+again from whatever it saved, which nothing changes.
+"""
 
 import math
 from typing import Any
@@ -18,6 +20,7 @@ from gossipfl.wire import messages as msg
 from tests.gossipfl.builders import (
     a_peer,
     base_message,
+    content,
     full_of,
     hello,
     int8,
@@ -45,6 +48,8 @@ class PeerMachine(RuleBasedStateMachine):
         self.timers: dict[Any, None] = {}
         self.training: ev.Train | None = None
         self.last_seq = 0
+        self.saved = self.peer.save()
+        self.content = content(self.saved)
         self.happen(ev.Started())
 
     def happen(self, event: ev.Event) -> None:
@@ -161,6 +166,22 @@ class PeerMachine(RuleBasedStateMachine):
     def stopping(self) -> None:
         self.happen(ev.Stopping())
 
+    @rule()
+    def saving(self) -> None:
+        self.saved = self.peer.save()
+        self.content = content(self.saved)
+
+    @rule()
+    def a_crash(self) -> None:
+        life = self.peer.incarnation + 1
+        self.peer = a_peer(BASES[1], incarnation=life, bootstrap={"a": ("at a",)}, saved=self.saved, interval=0.5)
+        self.timers, self.training, self.last_seq = {}, None, 0
+        replica, model = self.peer.replica, self.saved.model
+        assert (replica.x == model.x).all()
+        assert (replica.served.x == model.served).all()
+        assert replica.age == model.age
+        self.happen(ev.Started())
+
     @invariant()
     def numbers_are_sane(self) -> None:
         replica = self.peer.replica
@@ -171,6 +192,10 @@ class PeerMachine(RuleBasedStateMachine):
         assert replica.age >= 0
         assert self.peer.pace.progress >= 1
         assert self.peer.pace.period > 0
+
+    @invariant()
+    def what_was_saved_stays_as_it_was(self) -> None:
+        assert content(self.saved) == self.content
 
     @invariant()
     def tables_are_bounded(self) -> None:

@@ -115,6 +115,28 @@ def test_an_origin_comes_back_as_it_was(**fields: Any) -> None:
     assert left == 0
 
 
+def test_an_origin_of_who_came_back_has_what_it_had_saved() -> None:
+    peer = a_learning_peer(noise(8, 1), schema=SCHEMA)
+    meet(peer, "a", now=3.5)
+    peer.handle(ev.Trained(1, noise(8, 2), 20), 4.0)
+    origin = an_origin(saved=peer.save())
+    (found,), left = read(packed(origin))
+    assert left == 0
+    assert alike(found, origin)
+    assert isinstance(found, Origin)
+    assert State.of(found.peer()) == msgspec.structs.replace(State.of(peer), incarnation=origin.incarnation, seq=0)
+    assert found.peer().neighbourhood.known.keys() == {"a", "them"}
+
+
+def test_a_recording_from_before_peers_saved_is_still_read() -> None:
+    raw = encode(an_origin())
+    fields = msgspec.msgpack.decode(raw.body)
+    assert fields[-1] is None
+    shorter = Raw(raw.kind, msgspec.msgpack.encode(fields[:-1]))
+    (found,), _ = read(MAGIC + pack(shorter))
+    assert alike(found, an_origin())
+
+
 def test_a_graph_from_a_file_comes_back_whole() -> None:
     drawn = Fixed("city.graphml", {"me": ("a", "b"), "a": ("me",), "b": ("me",)})
     (origin, happened), _ = read(packed(an_origin(topology=drawn), Happened(1.0, ev.Rewired(drawn))))

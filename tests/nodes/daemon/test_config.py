@@ -213,6 +213,7 @@ GIVEN = {
     "gossip.staleness": "poly",
     "gossip.momentum": "none",
     "gossip.rate_correction": "true",
+    "disk.every": "60",
     "log.level": "debug",
 }
 

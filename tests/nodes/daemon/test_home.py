@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_the_lock_is_given_back(home: Path) -> None:
 
 def test_what_belongs_to_a_running_daemon_is_for_this_user_only(home: Path) -> None:
     Home(home).create()
-    assert stat.S_IMODE((home / "run").stat().st_mode) == 0o700
+    assert {stat.S_IMODE((home / name).stat().st_mode) for name in ("run", "state")} == {0o700}
 
 
 def test_a_home_that_can_t_be_made_is_named_with_a_way_out(home: Path) -> None:
@@ -110,6 +111,47 @@ def test_a_clock_that_was_set_back_does_not_set_the_number_back(home: Path) -> N
     before = device.next_incarnation(2_000_000_000)
     assert device.next_incarnation(1_000_000_000) > before
     assert device.next_incarnation(0) > before + 1
+
+
+@pytest.mark.parametrize(
+    "harm", [Path.unlink, lambda file: file.write_bytes(b"\0\0\0"), lambda file: file.write_text("7")]
+)
+@pytest.mark.parametrize("victim", ["incarnation", "state/incarnation"])
+def test_one_file_that_is_lost_or_damaged_and_a_clock_that_was_set_back_do_not_set_the_number_back(
+    home: Path, harm: Callable[[Path], None], victim: str
+) -> None:
+    device = Home(home)
+    before = device.next_incarnation(2_000_000_000)
+    harm(home / victim)
+    assert device.next_incarnation(1_000_000_000) == before + 1
+    assert {(home / name).read_text() for name in ("incarnation", "state/incarnation")} == {f"{before + 1}\n"}
+
+
+def test_where_both_files_are_lost_a_saved_state_still_knows(home: Path) -> None:
+    device = Home(home)
+    device.next_incarnation(2_000_000_000)
+    for name in ("incarnation", "state/incarnation"):
+        (home / name).write_bytes(b"garbage")
+    assert device.next_incarnation(1_000_000_000, seen=2_000_000_000) == 2_000_000_001
+
+
+def test_a_number_that_could_not_be_kept_twice_is_not_given_out_and_not_lost(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Home(home)
+    first = device.next_incarnation(1_000_000_000)
+    honest = os.replace
+
+    def fail(source: str, target: Path) -> None:
+        if target.parent.name == "state":
+            raise OSError(28, "No space left on device")
+        honest(source, target)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "replace", fail)
+        with pytest.raises(LocalError, match="No space left"):
+            device.next_incarnation(1_000_000_000)
+    assert device.next_incarnation(1_000_000_000) > first
 
 
 def test_a_number_that_could_not_be_kept_is_not_given_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

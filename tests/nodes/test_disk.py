@@ -1,0 +1,223 @@
+"""Daemons and their disks: who is killed goes on from its model, and a disk that is full or read-only stops nobody."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+import subprocess
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gossipfl.protocol.events import Received
+from gossipfl.protocol.recording.records import Happened
+from gossipfl.protocol.recording.stream import Reader
+from gossipfl.wire import messages as msg
+from gossipfl_nodes.daemon.store import MAGIC
+from tests.nodes.support import Daemon, gossipfl, wait_for
+
+KEYS = {"gossip__interval": "0.2", "disk__every": "0.5"}
+GOING_ON = "going on from what was saved"
+
+
+# --- coming back
+
+
+def test_a_daemon_that_is_killed_goes_on_from_its_model_and_asks_nobody_for_one(
+    make_daemon: Callable[..., Daemon], capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Intervals long enough for a start on a busy machine to take fewer than the eight that are too many.
+    keys = {"gossip__interval": "2", "gossip__steps": "100", "disk__every": "1", "task__count": "3"}
+    daemons: list[Daemon] = []
+    for index in range(3):
+        bootstrap = daemons[0].address() if daemons else ""
+        daemon = make_daemon(**keys, task__index=str(index), network__bootstrap=bootstrap)
+        daemon.start(*(["--record", str(daemon.home.path / "recording")] if index < 2 else []))
+        daemons.append(daemon)
+    victim = daemons[2]
+    for daemon in daemons:
+        daemon.wait_until(lambda status: status["metrics"].get("accuracy", 0) > 0.8, "an accuracy over .8")
+    last = victim.wait_until(lambda status: status["saved_at"], "it has saved")["saved_at"]
+    before = victim.wait_until(lambda status: status["saved_at"] > last, "it saves again")
+    victim.kill()
+
+    begun = time.monotonic()
+    victim.start()
+    trained = victim.wait_until(lambda status: status["steps"] > 0, "it trains again")
+    seconds = time.monotonic() - begun
+    after = victim.wait_until(lambda status: "accuracy" in status["metrics"], "it knows how good it is")
+    accuracies = before["metrics"]["accuracy"], after["metrics"]["accuracy"]
+    with capfd.disabled():
+        print(
+            f"\ntrains {seconds:.1f} s after its start; accuracy {accuracies[0]:.3f} before, {accuracies[1]:.3f} after"
+        )
+    assert seconds <= 10
+    assert accuracies[1] >= accuracies[0] - 0.02
+    assert trained["age"] > before["age"] / 2
+    assert after["incarnation"] > before["incarnation"]
+    victim.wait_until(lambda status: status["merges"] > 0 and status["peers"] == 2, "it merges again")
+    assert victim.status()["rebases"] == 0
+    (line,) = victim.events(GOING_ON)
+    assert line["peers"] == 2
+    for daemon in daemons[:2]:
+        daemon.wait_until(lambda status: status["merges"] > 0, "the others go on")
+        assert daemon.stop() == 0
+        said = [message for peer, message in heard(daemon.home.path / "recording") if peer == victim.id]
+        assert sum(isinstance(message, msg.Update) for message in said) > 2
+        assert sum(isinstance(message, msg.Hello) for message in said) > 1, "of both lives"
+        hellos = [message for message in said if isinstance(message, msg.Hello)]
+        back = said.index(next(hello for hello in hellos if hello.incarnation == after["incarnation"]))
+        assert not [message for message in said[back:] if isinstance(message, msg.NeedSnapshot)]
+
+
+def heard(recording: Path) -> Iterator[tuple[str, msg.Message]]:
+    """What a recorded node received, and from whom."""
+    reader = Reader()
+    reader.feed(recording.read_bytes())
+    while (record := reader.next()) is not None:
+        if isinstance(record, Happened) and isinstance(record.event, Received):
+            yield record.event.peer, msg.decode(record.event.body)
+
+
+def test_a_daemon_that_is_alone_goes_on_alone_whether_it_was_stopped_or_killed(
+    make_daemon: Callable[..., Daemon],
+) -> None:
+    daemon = make_daemon(**KEYS)
+    age = 0.0
+    for graceful in (True, False, True):
+        daemon.start()
+        daemon.wait_until(lambda status: status["saved_at"] and status["age"] > age + 100, "it learns on, and saves")  # noqa: B023
+        if graceful:
+            age = daemon.status()["age"]
+            assert daemon.stop() == 0
+        else:
+            daemon.kill()
+        assert {path.name for path in daemon.home.state.iterdir()} - {"new"} == {"a", "b", "incarnation"}
+    resumed = [line["age"] for line in daemon.events(GOING_ON)]
+    assert len(resumed) == 2
+    assert 100 < resumed[0] <= resumed[1] < age
+
+
+def test_another_task_begins_anew_and_the_first_one_goes_on_afterwards(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(**KEYS)
+
+    def live(*flags: str) -> None:
+        daemon.start(*flags)
+        daemon.wait_until(lambda status: status["age"] > 100 and status["saved_at"], "it learns, and saves")
+        assert daemon.stop() == 0
+
+    live()
+    live("--gossip.mesh", "another")
+    (aside, _) = daemon.events("saved state of something else is set aside")
+    assert "'gossipfl'" in aside["reason"]
+    assert Path(aside["kept"]).exists()
+    assert not daemon.events(GOING_ON)
+    live()
+    assert len(daemon.events(GOING_ON)) == 1
+
+
+def test_a_daemon_refuses_what_a_newer_version_saved(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(**KEYS)
+    head = struct.pack(f"<{len(MAGIC)}sHI", MAGIC, 2, 5)
+    newer = daemon.home.state / "a"
+    newer.write_bytes(head + struct.pack("<I", zlib.crc32(head + b"hello")) + b"hello and more")
+    refused = gossipfl("run", "--home", daemon.home.path)
+    assert refused.returncode == 65
+    assert str(newer) in refused.stderr
+    assert "upgrade gossipfl" in refused.stderr
+    assert newer.exists()
+    newer.unlink()
+    daemon.start()
+    daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
+
+
+# --- disks that fail
+
+
+@pytest.fixture
+def tiny_disk(make_daemon: Callable[..., Daemon]) -> Iterator[tuple[Daemon, Path]]:
+    """A daemon whose state lies on a disk of its own of a quarter megabyte: room for eight saves of the digits."""
+    daemon = make_daemon(**KEYS)
+    where = daemon.home.state
+    if os.geteuid() != 0:
+        pytest.skip("a disk of its own can be mounted by root only")
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k,mode=700", "tmpfs", str(where)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield daemon, where
+    finally:
+        daemon.kill()
+        subprocess.run(["umount", "-l", str(where)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    """Leave no byte free."""
+    filler = folder / "filler"
+    with open(filler, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(4096)):
+            pass
+    return filler
+
+
+def test_on_a_full_disk_learning_goes_on_and_saving_again_once_there_is_room(tiny_disk: tuple[Daemon, Path]) -> None:
+    daemon, where = tiny_disk
+    daemon.start()
+    daemon.wait_until(lambda status: status["saved_at"] and not status["save_error"], "it saves")
+    filler = fill(where)
+    full = daemon.wait_until(lambda status: status["save_error"], "it says that it can't")
+    assert full["save_error"] == "No space left on device"
+    later = daemon.wait_until(lambda status: status["steps"] > full["steps"] + 100, "it learns on")
+    assert later["save_error"] == "No space left on device"
+    assert later["saved_at"] == full["saved_at"]
+    assert not (where / "new").exists(), "what could not be written takes no room"
+    warnings = daemon.events("can't be saved; a crash would cost more than usual")
+    assert [line["reason"] for line in warnings] == ["No space left on device"]
+
+    filler.unlink()
+    again = daemon.wait_until(lambda status: not status["save_error"], "it saves again")
+    assert again["saved_at"] > full["saved_at"]
+    assert daemon.events("saved again")
+    daemon.kill()
+    daemon.start()
+    daemon.wait_until(lambda status: status["steps"] > 0, "it goes on")
+    assert len(daemon.events(GOING_ON)) == 1
+
+
+def test_a_daemon_that_is_killed_while_its_disk_is_full_has_its_last_save(tiny_disk: tuple[Daemon, Path]) -> None:
+    daemon, where = tiny_disk
+    daemon.start()
+    daemon.wait_until(lambda status: status["saved_at"] and status["age"] > 200, "it saves")
+    filler = fill(where)
+    daemon.wait_until(lambda status: status["save_error"], "it can't any more")
+    daemon.kill()
+    filler.unlink()
+    daemon.start()
+    daemon.wait_until(lambda status: status["steps"] > 0, "it goes on")
+    assert len(daemon.events(GOING_ON)) == 1
+
+
+def test_on_a_disk_that_has_become_read_only_learning_goes_on(tiny_disk: tuple[Daemon, Path]) -> None:
+    daemon, where = tiny_disk
+
+    def remount(how: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{how}", str(where)], check=True)
+
+    daemon.start()
+    daemon.wait_until(lambda status: status["saved_at"], "it saves")
+    wait_for(
+        lambda: subprocess.run(["mount", "-o", "remount,ro", str(where)], check=False).returncode == 0, "read-only"
+    )
+    stuck = daemon.wait_until(lambda status: status["save_error"], "it says that it can't")
+    assert stuck["save_error"] == "Read-only file system"
+    daemon.wait_until(lambda status: status["steps"] > stuck["steps"] + 100, "it learns on")
+    remount("rw")
+    daemon.wait_until(lambda status: not status["save_error"], "it saves again")
+    assert daemon.stop() == 0
