@@ -8,7 +8,7 @@ DEMO ?=
 # As the command line has it; on two cores, threads for small matrices take twice as long as none.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help setup demo test lint fuzz bench soak clean
+.PHONY: help setup demo test lint fuzz bench lab soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ fuzz: $(VENV)/.installed-dev ## a million malformed frames (FUZZ="--frames N --s
 
 bench: $(VENV)/.installed-dev ## the figures that the README and the docs claim
 	$(BIN)/python -m bench
+
+lab: $(VENV)/.installed-dev ## twelve daemons behind a switch: partitions, loss, kills, moves; as root, seven minutes
+	$(BIN)/python -m pytest tests/lab -m lab
 
 soak: $(VENV)/.installed-dev ## ten thousand seeds of chaos, and more (SOAK="--seeds N" or "--seconds S")
 	$(BIN)/python -m tests.sims.gate $(SOAK)

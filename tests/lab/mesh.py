@@ -6,6 +6,8 @@ Owns the daemons, and ends them whatever happens. What happened is judged afterw
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -31,6 +33,8 @@ class Look(Struct, frozen=True):
     at: float
     merges: dict[int, Merges]
     """Of each daemon that answered."""
+    links: dict[int, set[int]]
+    """As well."""
 
 
 class History:
@@ -64,6 +68,14 @@ class History:
                     found.setdefault(one, look.at - begin.at)
         return found
 
+    def linked(self, some: Collection[int], others: Collection[int]) -> float:
+        """Seconds until there was a link between one of `some` and one of `others`; infinite if there never was."""
+        begin = self.looks[0].at
+        return next(
+            (look.at - begin for look in self.looks if any(look.links.get(one, set()) & {*others} for one in some)),
+            float("inf"),
+        )
+
 
 class Mesh:
     """Daemons 0 to n - 1, each at the place of its number; made by `mesh`."""
@@ -71,6 +83,7 @@ class Mesh:
     def __init__(self, net: Lan, daemons: list[Daemon]) -> None:
         self.net = net
         self.daemons = daemons
+        self._frozen: set[int] = set()
         self._numbers = {daemon.id: number for number, daemon in enumerate(daemons)}
 
     def __len__(self) -> int:
@@ -81,14 +94,31 @@ class Mesh:
         for number in numbers or range(len(self)):
             self.daemons[number].start()
 
+    def freeze(self, number: int) -> None:
+        """Stop a daemon and its training process, as when a device sleeps."""
+        self._frozen.add(number)
+        self._signal(number, signal.SIGSTOP)
+
+    def thaw(self, number: int) -> None:
+        """Let a frozen daemon go on."""
+        self._signal(number, signal.SIGCONT)
+        self._frozen.discard(number)
+
+    def _signal(self, number: int, what: signal.Signals) -> None:
+        daemon = self.daemons[number]
+        for pid in (daemon.pid, *daemon.workers()):
+            os.kill(pid, what)
+
     def look(self) -> Look:
         """What the daemons that answer say now."""
-        found = {}
+        merges, links = {}, {}
         for number, daemon in enumerate(self.daemons):
-            with contextlib.suppress(LocalError):  # it is down, or starts, or is frozen
-                rows = daemon.peers() if daemon.answers else {}
-                found[number] = {self._numbers[peer]: row["merges"] for peer, row in rows.items()}
-        return Look(time.monotonic(), found)
+            if number not in self._frozen:
+                with contextlib.suppress(LocalError):  # it is down, or starts
+                    rows = daemon.peers()
+                    merges[number] = {self._numbers[peer]: row["merges"] for peer, row in rows.items()}
+                    links[number] = {self._numbers[peer] for peer, row in rows.items() if row["live"]}
+        return Look(time.monotonic(), merges, links)
 
     def watch(self, seconds: float, until: Callable[[History], object] = lambda _: False) -> History:
         """Look for so many seconds, or until the history is as wanted."""
