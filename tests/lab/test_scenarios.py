@@ -1,4 +1,4 @@
-"""Twelve real daemons, and what may happen to a mesh: who stays doesn't pause, and who was away trains on with the rest.
+"""What may happen to a mesh of twelve daemons: who stays doesn't pause, and who was away trains on with the others.
 
 They run one after the other on one mesh, which each finds whole and leaves to heal. `make lab` runs them, with the
 figures; the small one in `make test` is `test_smoke`.
@@ -70,10 +70,8 @@ def _heals(whole: Mesh, say: Say, one: Collection[int], other: Collection[int]) 
         EVERYBODY, lambda seen: {**seen.first(one, other), **seen.first(other, one)}.keys() == everybody
     )
     merged = history.first(one, other) | history.first(other, one)
-    first, last = min(merged.values(), default=float("inf")), max(merged.values(), default=float("inf"))
-    say(
-        f"healed: first link {history.linked(one, other):.1f} s, first merge across {first:.1f} s, everybody {last:.1f} s"
-    )
+    first, last, linked = min(merged.values()), max(merged.values()), history.linked(one, other)
+    say(f"first link after {linked:.1f} s, first merge across after {first:.1f} s, everybody's after {last:.1f} s")
     assert first <= 2 * INTERVAL + LOOK
     assert merged.keys() == everybody
     assert history.gaps(everybody) <= PAUSE
