@@ -22,7 +22,8 @@ from msgspec import Struct, field
 from tests.lab.lan import why_not
 from tests.lab.mesh import Mesh, mesh
 
-NODES, INTERVAL = 20, 2.0
+NODES, INTERVAL = 20, 4.0
+"""Forty daemons leave two cores half their time, and a start needs two seconds of one."""
 KILL_EVERY, BACK_WITHIN = 10.0, 10.0
 """Seconds."""
 WITNESSES = 2
@@ -203,6 +204,7 @@ def main() -> int:
         disturbed, calm = (stack.enter_context(mesh(NODES, INTERVAL)) for _ in range(2))
         for one in (disturbed, calm):
             one.start()
+        for one in (disturbed, calm):
             one.wait_until_whole(300)
         found = soak(disturbed, calm, 60 * given.minutes)
         disturbed.wait_until_whole()

@@ -70,6 +70,7 @@ def _heals(whole: Mesh, say: Say, one: Collection[int], other: Collection[int]) 
         EVERYBODY, lambda seen: {**seen.first(one, other), **seen.first(other, one)}.keys() == everybody
     )
     merged = history.first(one, other) | history.first(other, one)
+    assert merged
     first, last, linked = min(merged.values()), max(merged.values()), history.linked(one, other)
     say(f"first link after {linked:.1f} s, first merge across after {first:.1f} s, everybody's after {last:.1f} s")
     assert first <= 2 * INTERVAL + LOOK
