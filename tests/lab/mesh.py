@@ -43,6 +43,10 @@ class History:
     def __init__(self, looks: list[Look]) -> None:
         self.looks = looks
 
+    def since(self, seconds: float) -> History:
+        """What there was from then on."""
+        return History([look for look in self.looks if look.at - self.looks[0].at >= seconds])
+
     def gaps(self, of: Collection[int], *, together: bool = False) -> float:
         """The longest time, in seconds, in which one of these merged nothing; or in which all of them did."""
         groups = [list(of)] if together else [[daemon] for daemon in of]

@@ -18,7 +18,7 @@ LEAST, SHARE = 2, 1 / 3
 MAX_MISSING = 128
 """Remembered; more than a node has links."""
 PACE = 1.0
-"""Seconds between two dials of anybody who is missing: a dial that nobody answers takes one of eight places for five."""
+"""Seconds between two dials of those who are missing: one that nobody answers takes one of eight places for five."""
 
 
 class Reach:
@@ -47,7 +47,7 @@ class Reach:
         self._missing.pop(peer, None)
 
     def redial_last(self, peer: str) -> float:
-        """Seconds between two dials of `peer` at the most: who is missing is dialled every interval, if they are few."""
+        """Seconds between two dials of `peer` at the most: about an interval if it is missing, and few are."""
         if peer not in self._missing:
             return REDIAL_LAST
         return min(REDIAL_LAST, max(self._state.settings.interval, PACE * len(self._missing)))
