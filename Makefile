@@ -5,10 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := gossipfl topology nodes sims bench tests
 DEMO ?=
+MINUTES ?= 20
 # As the command line has it; on two cores, threads for small matrices take twice as long as none.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help setup demo test lint fuzz bench soak clean
+.PHONY: help setup demo test lint fuzz bench lab soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -33,9 +34,13 @@ fuzz: $(VENV)/.installed-dev ## a million malformed frames (FUZZ="--frames N --s
 bench: $(VENV)/.installed-dev ## the figures that the README and the docs claim
 	$(BIN)/python -m bench
 
-soak: $(VENV)/.installed-dev ## ten thousand seeds of chaos, and more (SOAK="--seeds N" or "--seconds S")
+lab: $(VENV)/.installed-dev ## twelve daemons behind a switch: partitions, kills, loss, moves, sleep; as root, seven minutes
+	$(BIN)/python -m pytest tests/lab -m lab
+
+soak: $(VENV)/.installed-dev ## ten thousand seeds of chaos, and more (SOAK="--seeds N" or "--seconds S", MINUTES=20 of kills)
 	$(BIN)/python -m tests.sims.gate $(SOAK)
 	$(BIN)/python -m pytest tests -m soak
+	$(BIN)/python -m tests.lab.soak --minutes $(MINUTES)
 
 clean: ## remove what was built
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

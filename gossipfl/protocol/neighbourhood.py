@@ -242,8 +242,11 @@ class Neighbourhood:
             self._count_base(base, 1)
         neighbour.base = base
 
-    def redial_delay(self, peer: str, rng: random.Random) -> float | None:
-        """Seconds to wait before dialling `peer` after a link or dial ended; None: don't. It may be forgotten."""
+    def redial_delay(self, peer: str, rng: random.Random, last: float = REDIAL_LAST) -> float | None:
+        """Seconds to wait before dialling `peer` after a link or dial ended, about `last` at the most; None: don't.
+
+        It may be forgotten.
+        """
         record = self.known.get(peer)
         if record is None or record.link is Link.UP or not record.reachable:
             return None
@@ -253,7 +256,7 @@ class Neighbourhood:
         if neighbour.failed_dials > FORGET_AFTER and not (neighbour.spoke or neighbour.configured):
             self._forget(peer)
             return None
-        delay = min(REDIAL_LAST, REDIAL_FIRST * 2.0 ** min(neighbour.failed_dials - 1, 16))
+        delay = min(last, REDIAL_FIRST * 2.0 ** min(neighbour.failed_dials - 1, 16))
         return delay * rng.uniform(0.75, 1.25)
 
     # --- what keeps the sets true

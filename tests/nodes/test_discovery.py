@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from tests.lab.lan import lan
 from tests.nodes.network.hosts import free_port
-from tests.nodes.network.lab import lan
 from tests.nodes.support import Daemon, end, wait_for
 
 EVERYWHERE = "/ip4/0.0.0.0/tcp/9444"
@@ -34,12 +34,12 @@ def listens(status: dict[str, Any]) -> bool:
 
 
 def test_on_one_lan_the_name_of_the_mesh_is_enough(make_daemon: Callable[..., Daemon]) -> None:
-    with lan(3) as places:
+    with lan(3) as net:
         one, other, foreign = [
             make_daemon(network__listen=EVERYWHERE, gossip__mesh=mesh, gossip__interval="0.2", log__level="debug")
             for mesh in ("ours", "ours", "theirs")
         ]
-        for daemon, place in zip((foreign, one, other), places, strict=True):
+        for daemon, place in zip((foreign, one, other), net.places, strict=True):
             daemon.within = place.within
             daemon.start()
         for daemon in (foreign, one, other):
@@ -54,27 +54,27 @@ def test_on_one_lan_the_name_of_the_mesh_is_enough(make_daemon: Callable[..., Da
 def test_who_comes_to_a_lan_later_finds_who_is_there_and_who_turned_it_off_is_not_found(
     make_daemon: Callable[..., Daemon],
 ) -> None:
-    with lan(3) as places:
+    with lan(3) as net:
         keys = {"network__listen": EVERYWHERE, "gossip__interval": "0.2", "log__level": "debug"}
         one, wanderer, hidden = make_daemon(**keys), make_daemon(**keys), make_daemon(**keys, network__mdns="false")
-        places[1].ip("address flush dev eth0")
-        for daemon, place in zip((one, wanderer, hidden), places, strict=True):
+        net.places[1].ip("address flush dev eth0")
+        for daemon, place in zip((one, wanderer, hidden), net.places, strict=True):
             daemon.within = place.within
             daemon.start()
         for daemon in (one, wanderer, hidden):
             daemon.wait_until(listens, "it listens")
         assert not wanderer.peers()
-        places[1].ip("address add 10.77.0.2/24 brd + dev eth0")
+        net.places[1].ip("address add 10.77.0.2/24 brd + dev eth0")
         one.wait_until(lambda status: status["peers"] == 1, "a link")
         assert set(one.peers()) == {wanderer.id}
         assert not hidden.peers()
 
 
 def test_two_on_one_machine_find_each_other_as_well(make_daemon: Callable[..., Daemon]) -> None:
-    with lan(1) as (place,):
+    with lan(1) as net:
         pair = [make_daemon(network__listen=f"/ip4/0.0.0.0/tcp/{port}", gossip__interval="0.2") for port in (1, 2)]
         for daemon in pair:
-            daemon.within = place.within
+            daemon.within = net.places[0].within
             daemon.start()
         for daemon in pair:
             daemon.wait_until(listens, "it listens")
@@ -82,15 +82,15 @@ def test_two_on_one_machine_find_each_other_as_well(make_daemon: Callable[..., D
 
 
 def test_a_lan_full_of_noise_is_not_listened_to_and_learning_goes_on(make_daemon: Callable[..., Daemon]) -> None:
-    with lan(3) as places:
+    with lan(3) as net:
         pair = [make_daemon(network__listen=EVERYWHERE, gossip__interval="0.2") for _ in range(2)]
-        for daemon, place in zip(pair, places, strict=False):
+        for daemon, place in zip(pair, net.places, strict=False):
             daemon.within = place.within
             daemon.start()
         for daemon in pair:
             daemon.wait_until(lambda status: status["peers"] == 1, "a link")
         crowd = [sys.executable, "-m", "tests.nodes.network.crowded_lan", "10.77.0.3"]
-        noise = subprocess.Popen([*places[2].within, *crowd])
+        noise = subprocess.Popen([*net.places[2].within, *crowd])
         try:
             wait_for(lambda: pair[0].events("mDNS does not work here"), "it rests")
             before = pair[0].status()["merges"]

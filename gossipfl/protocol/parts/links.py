@@ -54,7 +54,7 @@ class Links:
     def dial_later(self, peer: str) -> None:
         """A link or a dial has ended."""
         state = self._state
-        delay = state.neighbourhood.redial_delay(peer, state.rng)
+        delay = state.neighbourhood.redial_delay(peer, state.rng, self._reach.redial_last(peer))
         if delay is not None:
             state.neighbourhood.set_link(peer, Link.WAITING)
             state.emit(ev.SetTimer(("redial", peer), delay))

@@ -1,13 +1,14 @@
 """Reach: whom of those that were there this node can't reach any more, and whether that looks like a partition.
 
 A device that is switched off says goodbye or is one of few. Where a third of those whom one had links with are gone at
-once, without a word, the network is more likely to be at fault than they are. Nothing follows from it but a report:
-each side goes on, and whoever can be reached again is dialled as ever.
+once, without a word, the network is more likely to be at fault than they are. Nothing follows from that but a report:
+each side goes on. Who is missing is dialled often, so that they merge again as soon as they can.
 """
 
 from __future__ import annotations
 
 from gossipfl.protocol import events as ev
+from gossipfl.protocol.neighbourhood import REDIAL_LAST
 from gossipfl.protocol.parts.state import State
 
 LONG = 600.0
@@ -16,6 +17,8 @@ LEAST, SHARE = 2, 1 / 3
 """As many must be missing, and such a part of those who are there or missing."""
 MAX_MISSING = 128
 """Remembered; more than a node has links."""
+PACE = 1.0
+"""Seconds between two dials of those who are missing: one that nobody answers takes one of eight places for five."""
 
 
 class Reach:
@@ -42,6 +45,12 @@ class Reach:
     def back(self, peer: str) -> None:
         """`peer` is there, or need not be."""
         self._missing.pop(peer, None)
+
+    def redial_last(self, peer: str) -> float:
+        """Seconds between two dials of `peer` at the most: about an interval if it is missing, and few are."""
+        if peer not in self._missing:
+            return REDIAL_LAST
+        return min(REDIAL_LAST, max(self._state.settings.interval, PACE * len(self._missing)))
 
     def look(self, now: float) -> None:
         """Once per publish interval: report a partition when it shows, and when it is over."""

@@ -253,7 +253,7 @@ def test_who_stays_silent_is_greeted_again_at_each_tick() -> None:
 
 
 def test_whoever_is_spoken_of_while_it_is_waited_for_is_dialled_at_once_and_once() -> None:
-    """After a partition, the first link tells about all others: waiting for every timer would take 19 seconds."""
+    """After a partition, the first link tells about all others: waiting for every timer could take 19 seconds."""
     peer = with_friends("a", "b")
     peer.handle(ev.Disconnected("b"), 4.0)
     spoken = ev.Received("a", msg.encode(msg.Peers((msg.KnownPeer("b", ("there",)),), asks=False)))
@@ -277,7 +277,7 @@ def test_what_overtakes_its_hello_is_left_aside_without_blame() -> None:
 
 
 def test_a_lost_peer_is_dialled_again_sooner_then_later() -> None:
-    peer = with_friends("a")
+    peer = with_friends("a", interval=60.0)
     delays = []
     for turn in range(12):
         (timer,) = only(ev.SetTimer, peer.handle(ev.Disconnected("a"), 10.0 * turn))

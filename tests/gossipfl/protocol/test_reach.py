@@ -3,6 +3,7 @@
 import pytest
 
 from gossipfl.protocol import events as ev
+from gossipfl.protocol.neighbourhood import REDIAL_LAST
 from gossipfl.protocol.parts.reach import LONG
 from gossipfl.protocol.peer import PUBLISH, Peer
 from gossipfl.wire import messages as msg
@@ -64,3 +65,29 @@ def test_who_is_gone_for_long_is_not_missed_any_longer() -> None:
     lose(peer, *NINE[:6])
     assert reports(peer, 6.0)
     assert reports(peer, 5.0 + LONG + 1) == [ev.Healed(0, 3)]
+
+
+@pytest.mark.parametrize(
+    ("interval", "missing", "last"),
+    [(1.0, 1, 1.0), (0.2, 1, 1.0), (4.0, 1, 4.0), (4.0, 6, 6.0), (1.0, 9, 9.0), (60.0, 1, REDIAL_LAST)],
+)
+def test_who_is_missing_is_dialled_about_every_interval_if_they_are_few(
+    interval: float, missing: int, last: float
+) -> None:
+    peer = a_learning_peer(interval=interval)
+    meet(peer, *NINE, now=4.0)
+    lose(peer, *NINE[:missing])
+    for _ in range(10):
+        peer.handle(ev.TimerFired(("redial", "a")), 6.0)
+        (timer,) = only(ev.SetTimer, peer.handle(ev.DialFailed("a"), 11.0))
+    assert 0.75 * last <= timer.delay <= 1.25 * last
+
+
+def test_who_is_missing_for_long_is_dialled_seldom() -> None:
+    peer = mesh()
+    lose(peer, "a")
+    reports(peer, 5.0 + LONG)
+    for _ in range(10):
+        peer.handle(ev.TimerFired(("redial", "a")), 6.0 + LONG)
+        (timer,) = only(ev.SetTimer, peer.handle(ev.DialFailed("a"), 11.0 + LONG))
+    assert timer.delay >= 0.75 * REDIAL_LAST
