@@ -39,15 +39,20 @@ def get(home: Home, path: str) -> Any:
         NotRunning: no daemon answers.
         LocalError: it answers something else.
     """
-    return _ask(home, "GET", path)
+    return json.loads(_ask(home, "GET", path))
+
+
+def text(home: Home, path: str) -> str:
+    """As `get`, for an answer that is text."""
+    return _ask(home, "GET", path).decode()
 
 
 def post(home: Home, path: str, body: Any = None) -> Any:
     """As `get`, with POST and `body` as JSON."""
-    return _ask(home, "POST", path, body)
+    return json.loads(_ask(home, "POST", path, body))
 
 
-def _ask(home: Home, method: str, path: str, body: Any = None) -> Any:
+def _ask(home: Home, method: str, path: str, body: Any = None) -> bytes:
     connection = _UnixConnection(str(home.socket))
     try:
         connection.request(method, path, None if body is None else json.dumps(body))
@@ -62,4 +67,4 @@ def _ask(home: Home, method: str, path: str, body: Any = None) -> Any:
         with contextlib.suppress(ValueError, TypeError, KeyError):
             reason = json.loads(answer)["error"]
         raise LocalError(f"{home.socket}: {reason}")
-    return json.loads(answer)
+    return answer

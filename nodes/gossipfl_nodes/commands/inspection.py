@@ -37,6 +37,13 @@ def peers(arguments: list[str]) -> int:
     return Exit.OK
 
 
+def metrics(arguments: list[str]) -> int:
+    """Print this device's metrics, as Prometheus reads them."""
+    given = options.parser("metrics", metrics.__doc__).parse_args(arguments)
+    print(client.text(Home(given.home), "/v1/metrics"), end="")
+    return Exit.OK
+
+
 def id_(arguments: list[str]) -> int:
     """Print this device's id, and its addresses while the daemon runs."""
     given = options.parser("id", id_.__doc__, json=True).parse_args(arguments)

@@ -15,10 +15,11 @@ from hypercorn.config import Config as HypercornConfig
 from hypercorn.trio import serve
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gossipfl.errors import LocalError
+from gossipfl_nodes.observing import metrics
 
 
 class Rewiring(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +46,9 @@ async def serve_control(
     async def get_peers(_: Request) -> JSONResponse:
         return JSONResponse(await peers())
 
+    async def get_metrics(_: Request) -> Response:
+        return Response(metrics.exposition(await status()), media_type=metrics.CONTENT_TYPE)
+
     async def post_stop(_: Request) -> JSONResponse:
         stop.set()
         return JSONResponse({"stopping": True})
@@ -60,6 +64,7 @@ async def serve_control(
         routes=[
             Route("/v1/status", get_status),
             Route("/v1/peers", get_peers),
+            Route("/v1/metrics", get_metrics),
             Route("/v1/stop", post_stop, methods=["POST"]),
             Route("/v1/topology", post_topology, methods=["POST"]),
         ]
