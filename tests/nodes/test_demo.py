@@ -118,7 +118,7 @@ def test_three_daemons_learn_and_the_result_and_the_report_tell_of_it(temporary:
 def test_a_killed_daemon_is_restarted_and_counted_and_a_given_home_is_kept(temporary: Path) -> None:
     kept = temporary / "homes"
     shown = gossipfl(
-        "demo", "--nodes", "3", "--seconds", "14", "--kill", "1", "--json", temporary / "r.json", "--home", kept,
+        "demo", "--nodes", "3", "--seconds", "20", "--kill", "1", "--json", temporary / "r.json", "--home", kept,
         seconds=120, TMPDIR=str(temporary),
     )  # fmt: skip
     assert shown.returncode == Exit.OK, shown.stderr
