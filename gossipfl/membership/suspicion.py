@@ -11,11 +11,11 @@ import math
 from msgspec import Struct
 
 SHORTEST = 4.0
-"""Probe periods per decade of members: a rumour has reached all of them, and the refutation is back."""
+"""Probe periods per decade of members, as in memberlist: a rumour has reached all, and the refutation is back."""
 LONGEST = 6.0
-"""Times the shortest, while nobody else suspects."""
+"""Times the shortest, while nobody else suspects; as in memberlist."""
 CONFIRMERS = 2
-"""Others whose suspicion makes the timeout as short as it gets."""
+"""Others whose suspicion makes the timeout as short as it gets; as in memberlist."""
 
 
 def timeout(confirmations: int, period: float, members: float) -> float:
