@@ -11,6 +11,7 @@ import ast
 import enum
 import importlib.util
 import os
+import signal
 import sys
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, distribution
@@ -45,6 +46,8 @@ class Exit(enum.IntEnum):
 
 def main() -> None:
     """Run the command that the process arguments name, and exit."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before anything imports numpy: vectors here are bound by memory, or short, so that threads only cost; and sums by
     # another number of threads differ, which a simulator must not.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

@@ -373,6 +373,23 @@ def test_a_task_in_the_midst_of_a_long_training_does_not_hold_up_the_end(
     wait_for(lambda: not runs(worker), "the training process is gone")
 
 
+def test_ctrl_c_before_the_front_door_is_there_ends_it_without_a_traceback() -> None:
+    program = """
+import os, runpy, signal, sys
+
+class Interrupts:
+    def find_spec(self, name, *_):
+        if name == "gossipfl.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupts())
+sys.argv[1:] = ["--version"]
+runpy.run_module("gossipfl", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
 @pytest.mark.parametrize("delay", [0.3, 0.7, 1.1])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_while_the_daemon_starts_ends_it_without_a_traceback_or_a_left_over(

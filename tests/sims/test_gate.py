@@ -24,7 +24,7 @@ from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
 from tests.sims.gate import gate
 
-SEEDS, FAULTS = 20, 14_000
+SEEDS, FAULTS = 12, 8_000
 MANY, MANY_FAULTS = 200, 140_000
 TRIES = 12
 """Seeds in which a planted bug must show; most show in the first."""
