@@ -5,33 +5,57 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from gossipfl.errors import LocalError
 
 
-def write_durably(path: Path, content: bytes, mode: int = 0o644) -> None:
+def write_durably(
+    path: Path, content: bytes | Iterable[bytes | memoryview], mode: int = 0o644, temporary: Path | None = None
+) -> None:
     """Write `content` to `path`: a temporary file, fsync, rename, fsync of the folder. A torn file never wins.
+
+    Args:
+        path: the file.
+        content: all of it, or its parts, each of which is written before the next one is asked for.
+        mode: of the file, whatever the umask.
+        temporary: the temporary file, in the same folder, for whoever is the only one to write there: what a write that
+            was cut off has left, the next one takes over. By default each write has one of its own.
 
     Raises:
         LocalError: the disk is full, the folder can't be written, or the like; `path` is as it was.
     """
-    temporary = None
+    written = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with open(descriptor, "wb") as file:
+        descriptor, written = _opened(path, temporary)
+        try:
             os.fchmod(descriptor, mode)
-            file.write(content)
-            file.flush()
+            for part in (content,) if isinstance(content, bytes) else content:
+                _write_all(descriptor, part)
             os.fsync(descriptor)
-        os.replace(temporary, path)
+        finally:
+            os.close(descriptor)
+        os.replace(written, path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        if written is not None:
+            with contextlib.suppress(OSError):  # a full disk can do with its bytes
+                os.unlink(written)
         raise LocalError(f"{path}: can't be written: {error.strerror or error}") from error
+
+
+def _opened(path: Path, temporary: Path | None) -> tuple[int, Path]:
+    if temporary is not None:
+        return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), temporary
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    return descriptor, Path(name)
+
+
+def _write_all(descriptor: int, part: bytes | memoryview) -> None:
+    while len(part):
+        part = part[os.write(descriptor, part) :]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import structlog
 import trio
 
+from gossipfl.errors import LocalError
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.saved import Saved, Schedule
 from gossipfl_nodes.daemon.store import Store
@@ -53,8 +54,8 @@ class Saver:
             begun = trio.current_time()
             try:
                 await trio.to_thread.run_sync(self._store.write, chunks)
-            except OSError as error:
-                self._telemetry.note_save(error.strerror or str(error))
+            except LocalError as error:
+                self._telemetry.note_save(str(error))
             else:
                 self._telemetry.note_save("")
             self._schedule.saved(begun, trio.current_time())

@@ -146,27 +146,9 @@ class Store:
         """Write what `encode` gives over the older state. Whenever that is cut off, one of the two is whole.
 
         Raises:
-            OSError: it can't be written; the newer state is as it was.
+            LocalError: it can't be written; the newer state is as it was.
         """
-        temporary = self._folder / TEMPORARY
-        try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                for chunk in chunks:
-                    _write_all(descriptor, chunk)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, self._folder / self._next)
-            folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
-        except OSError:
-            with contextlib.suppress(OSError):  # a full disk can do with its bytes
-                os.unlink(temporary)
-            raise
+        write_durably(self._folder / self._next, chunks, mode=0o600, temporary=self._folder / TEMPORARY)
         self._next = _other(self._next)
 
     def encode(self, saved: Saved) -> Iterator[bytes | memoryview]:
@@ -275,11 +257,6 @@ def _begin(file: BinaryIO) -> tuple[int, bytes]:
 
 def _bytes(vector: Vector) -> memoryview:
     return vector.view(np.uint8).data
-
-
-def _write_all(descriptor: int, chunk: bytes | memoryview) -> None:
-    while len(chunk):
-        chunk = chunk[os.write(descriptor, chunk) :]
 
 
 def _other(slot: str) -> str:

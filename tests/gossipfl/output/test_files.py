@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,22 @@ def test_a_file_is_written_and_replaced_whole(tmp_path: Path) -> None:
     for content in (b"first", b"", bytes(1 << 20)):
         write_durably(path, content)
         assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_parts_are_asked_for_one_by_one_and_what_an_earlier_write_left_is_taken_over(tmp_path: Path) -> None:
+    path, temporary = tmp_path / "file", tmp_path / "new"
+    temporary.write_bytes(b"the long rest of a write that was cut off")
+    asked = []
+
+    def parts() -> Iterator[bytes]:
+        for part in (b"one", b"", b"two"):
+            asked.append((part, temporary.read_bytes()))
+            yield part
+
+    write_durably(path, parts(), temporary=temporary)
+    assert asked == [(b"one", b""), (b"", b"one"), (b"two", b"one")]
+    assert path.read_bytes() == b"onetwo"
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -11,6 +11,7 @@ import trio
 import trio.testing
 from structlog.testing import capture_logs
 
+from gossipfl.errors import LocalError
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import PUBLISH, Peer
 from gossipfl_nodes.daemon.saver import LAST, Saver
@@ -28,7 +29,7 @@ class SlowStore(Store):
         super().__init__(folder, "mesh", "task", SCHEMA)
         self.begun = threading.Semaphore(0)
         self.may = threading.Semaphore(0)
-        self.error: OSError | None = None
+        self.error: LocalError | None = None
 
     def write(self, chunks: Iterator[bytes | memoryview]) -> None:
         self.begun.release()
@@ -143,7 +144,7 @@ def autojump_clock() -> trio.testing.MockClock:
 
 def test_a_failed_save_is_tried_again(home: Path) -> None:
     peer, store, telemetries = a_learning_peer(full_of(0.5)), SlowStore(home), list[Telemetry]()
-    store.error = OSError(28, "No space left on device")
+    store.error = LocalError("No space left on device")
     store.may.release(2)
 
     async def main() -> None:

@@ -481,7 +481,7 @@ def test_a_write_that_fails_leaves_what_was_there_and_no_litter(
     with monkeypatch.context() as broken:
         broken.setattr(os, call, fail)
         for _ in range(3):
-            with pytest.raises(OSError, match="No space left"):
+            with pytest.raises(LocalError, match="No space left"):
                 save(store, a_state(3))
     assert {name: (home / name).read_bytes() for name in files(home)} == before
     save(store, a_state(4))

@@ -17,6 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from gossipfl.model.schema import Schema, Tensor
+from gossipfl.output import files
 from gossipfl_nodes.daemon import store as module
 from tests.nodes.daemon.states import a_state, a_store, same, save
 
@@ -47,7 +48,7 @@ class Inode:
 
 
 class Recorder:
-    """Stands for `os` in the store: does what it is asked to, and knows what a crash at any time would leave.
+    """Stands for `os` below the store: does what it is asked to, and knows what a crash at any time would leave.
 
     `moments` has, for each operation: how many saves had ended before, and the folder as it may be found afterwards.
     """
@@ -141,7 +142,7 @@ class Recorder:
 def saved(recorder: Recorder, folder: Path, patch: pytest.MonkeyPatch, saves: int) -> Recorder:
     """The same after so many saves, by lives of two each."""
     with patch.context() as patched:
-        patched.setattr(module, "os", recorder)
+        patched.setattr(files, "os", recorder)
         for number in range(1, saves + 1):
             if number % 2:
                 store = a_store(folder, schema=SMALL)
