@@ -19,7 +19,6 @@ from gossipfl.protocol.neighbourhood import Neighbourhood
 from gossipfl.protocol.parts import merging
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.saved import Saved
-from gossipfl_sims.engine.machine import Machine
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario.files import load
 from tests.sims.gate import gate
@@ -124,7 +123,6 @@ def lost_links_stay_lost(patch: pytest.MonkeyPatch) -> None:
 def a_save_is_no_copy(patch: pytest.MonkeyPatch) -> None:
     """What was saved changes with the model."""
     patch.setattr(Replica, "_own", lambda self: self.x)
-    patch.setattr(Machine, "save", lambda self: setattr(self, "saved", self.peer.save()))
 
 
 def a_save_is_forgotten(patch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-import msgspec
-
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.saved import Saved, Schedule
 from gossipfl.tasks.task import Task
@@ -73,13 +71,9 @@ class Machine:
         self.rate = rate
 
     def save(self) -> None:
-        """Put what the peer must remember on the disk, as it is now: a copy that nothing can change any more."""
+        """Put what the peer must remember on the disk, as it is now; that it stays so is the peer's part."""
         assert self.peer is not None
-        saved = self.peer.save()
-        model = msgspec.structs.replace(
-            saved.model, x=saved.model.x.copy(), personal=saved.model.personal.copy(), served=saved.model.served.copy()
-        )
-        self.saved = msgspec.structs.replace(saved, model=model)
+        self.saved = self.peer.save()
 
     def accuracy(self) -> float:
         """Of the served model, on the task's held-out data; NaN for tasks that know none."""
