@@ -26,7 +26,7 @@ from gossipfl.output.files import write_durably
 from gossipfl_nodes.commands import client
 from gossipfl_nodes.daemon import daemon
 from gossipfl_nodes.daemon.config import load, template
-from gossipfl_nodes.daemon.home import Home
+from gossipfl_nodes.disk.home import Home
 from gossipfl_nodes.network import identity
 
 LARGE, TINY = 25_000_000, 1000

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 from gossipfl_nodes.commands import client
-from gossipfl_nodes.daemon.home import Home
 from gossipfl_nodes.demo.gauges import children
+from gossipfl_nodes.disk.home import Home
 
 RUNS = 15
 IDLE_TASK = """

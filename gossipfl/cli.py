@@ -46,6 +46,7 @@ class Exit(enum.IntEnum):
 
 def main() -> None:
     """Run the command that the process arguments name, and exit."""
+    # Restored, because `__main__` lets the kernel end the process while modules are still imported.
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     # Before anything imports numpy: vectors here are bound by memory, or short, so that threads only cost; and sums by

@@ -17,8 +17,8 @@ from gossipfl.errors import LocalError
 from gossipfl.output.files import write_durably
 from gossipfl_nodes.commands import client
 from gossipfl_nodes.daemon.config import template
-from gossipfl_nodes.daemon.home import Home
 from gossipfl_nodes.demo.gauges import children
+from gossipfl_nodes.disk.home import Home
 from gossipfl_nodes.network import identity
 
 GENEROUS = 40.0

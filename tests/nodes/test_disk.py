@@ -18,7 +18,7 @@ from gossipfl.protocol.events import Received
 from gossipfl.protocol.recording.records import Happened
 from gossipfl.protocol.recording.stream import Reader
 from gossipfl.wire import messages as msg
-from gossipfl_nodes.daemon.store import MAGIC, SLOTS
+from gossipfl_nodes.disk.store import MAGIC, SLOTS
 from tests.nodes.support import Daemon, gossipfl, wait_for
 
 KEYS = {"gossip__interval": "0.2", "disk__every": "0.5"}

@@ -23,8 +23,8 @@ from gossipfl.protocol.recording.records import Followed, Happened, Origin, Reco
 from gossipfl.protocol.recording.stream import MAGIC, Reader, pack
 from gossipfl.protocol.settings import Settings
 from gossipfl_nodes.commands import client
-from gossipfl_nodes.daemon import recorder
-from gossipfl_nodes.daemon.recorder import Recorder, RecordingError
+from gossipfl_nodes.disk import recorder
+from gossipfl_nodes.disk.recorder import Recorder, RecordingError
 from gossipfl_sims.reality import Replayed, replay
 from gossipfl_topology.live import Ring
 from tests.gossipfl.builders import flat, noise

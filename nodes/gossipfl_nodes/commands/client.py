@@ -10,7 +10,7 @@ from typing import Any
 
 from gossipfl.cli import Exit
 from gossipfl.errors import LocalError
-from gossipfl_nodes.daemon.home import Home
+from gossipfl_nodes.disk.home import Home
 
 TIMEOUT = 5.0
 

@@ -9,7 +9,7 @@ from gossipfl.cli import Exit
 from gossipfl.output.terminal import print_json, print_table, shown
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import KEYS, load
-from gossipfl_nodes.daemon.home import Home
+from gossipfl_nodes.disk.home import Home
 
 
 def status(arguments: list[str]) -> int:

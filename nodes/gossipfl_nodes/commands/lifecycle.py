@@ -13,7 +13,7 @@ from gossipfl.cli import Exit
 from gossipfl.errors import LocalError
 from gossipfl.output.terminal import print_json
 from gossipfl_nodes.commands import client, options
-from gossipfl_nodes.daemon.home import Home
+from gossipfl_nodes.disk.home import Home
 
 
 def init(arguments: list[str]) -> int:

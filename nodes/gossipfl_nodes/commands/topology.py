@@ -235,7 +235,7 @@ def _compare(given: argparse.Namespace) -> None:
 
 def _set(given: argparse.Namespace) -> None:
     from gossipfl_nodes.commands import client
-    from gossipfl_nodes.daemon.home import Home
+    from gossipfl_nodes.disk.home import Home
 
     asked = options.absolute({"gossip.topology": given.topology})["gossip.topology"]
     answer = client.post(Home(given.home), "/v1/topology", {"topology": asked})

@@ -1,1 +1,1 @@
-"""The daemon of one device: its home on disk, its configuration, its training process, its driver, its control API."""
+"""The daemon of one device: its configuration, its training process, its driver, its control API."""

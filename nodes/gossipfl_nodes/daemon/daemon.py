@@ -26,13 +26,13 @@ from gossipfl.wire.messages import max_body
 from gossipfl_nodes.daemon.config import Loaded
 from gossipfl_nodes.daemon.control import serve_control
 from gossipfl_nodes.daemon.driver import Driver
-from gossipfl_nodes.daemon.home import Home
-from gossipfl_nodes.daemon.recorder import Recorder
 from gossipfl_nodes.daemon.saver import Saver
-from gossipfl_nodes.daemon.store import Store
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.daemon.view import View
+from gossipfl_nodes.disk.home import Home
+from gossipfl_nodes.disk.recorder import Recorder
+from gossipfl_nodes.disk.store import Store
 from gossipfl_nodes.network import identity
 from gossipfl_nodes.network.discovery.bootstrap import keep_meeting
 from gossipfl_nodes.network.discovery.bootstrap import read as read_bootstrap

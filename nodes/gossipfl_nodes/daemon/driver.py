@@ -14,10 +14,10 @@ import trio
 from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import Peer
-from gossipfl_nodes.daemon.recorder import Recorder
 from gossipfl_nodes.daemon.saver import Saver
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import BIG_MODEL, Training, copy
+from gossipfl_nodes.disk.recorder import Recorder
 from gossipfl_nodes.network.network import Network
 
 

@@ -12,8 +12,8 @@ import trio
 from gossipfl.errors import LocalError
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.saved import Saved, Schedule
-from gossipfl_nodes.daemon.store import Store
 from gossipfl_nodes.daemon.telemetry import Telemetry
+from gossipfl_nodes.disk.store import Store
 
 LAST = 5.0
 """Seconds that the last save may take, by what the one before took: a daemon that stops has ten for everything."""

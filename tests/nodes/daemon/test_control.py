@@ -16,7 +16,7 @@ import trio
 from gossipfl.errors import LocalError
 from gossipfl_nodes.commands import client
 from gossipfl_nodes.daemon.control import serve_control
-from gossipfl_nodes.daemon.home import Home
+from gossipfl_nodes.disk.home import Home
 
 STATUS: dict[str, Any] = {"id": "12D3KooW", "pid": 1, "loss": 0.5, "metrics": {"accuracy": 0.25}}
 

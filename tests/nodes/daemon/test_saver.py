@@ -15,8 +15,8 @@ from gossipfl.errors import LocalError
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import PUBLISH, Peer
 from gossipfl_nodes.daemon.saver import LAST, Saver
-from gossipfl_nodes.daemon.store import Store
 from gossipfl_nodes.daemon.telemetry import SAVE_LOG_EVERY, Telemetry
+from gossipfl_nodes.disk.store import Store
 from tests.gossipfl.builders import a_learning_peer, flat, full_of, noise, trained
 
 SCHEMA = flat(8)

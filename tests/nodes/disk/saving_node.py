@@ -20,8 +20,8 @@ from pathlib import Path
 from gossipfl.model.schema import Schema
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.saved import Saved
-from gossipfl_nodes.daemon.home import Home
-from gossipfl_nodes.daemon.store import Store
+from gossipfl_nodes.disk.home import Home
+from gossipfl_nodes.disk.store import Store
 from gossipfl_nodes.network import identity
 from tests.gossipfl.builders import a_peer, content, flat, meet, noise, only, trained
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +13,12 @@ import numpy as np
 from gossipfl.model.replica import Checkpoint
 from gossipfl.model.schema import Schema, Tensor
 from gossipfl.protocol.saved import Notes, Saved
-from gossipfl_nodes.daemon.store import Store
+from gossipfl_nodes.disk.store import FORMAT, MAGIC, Store
 from tests.gossipfl.builders import content, noise
 
 SCHEMA = Schema([Tensor("body", (5,)), Tensor("head", (2,), personal=True)])
+HEAD = len(MAGIC) + 6
+"""Bytes until the checksum of the header."""
 PEERS = {"12D3KooW": ("/ip4/192.0.2.7/tcp/9444", "/ip6/2001:db8::7/tcp/9444")}
 
 
@@ -45,3 +50,22 @@ def same(one: Saved | None, other: Saved | None) -> bool:
         return one is other
     assert all(vector.dtype == np.float32 for vector in (one.model.x, one.model.served, one.base))
     return content(one) == content(other)
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def damaged_saves(folder: Path, damage: Callable[[bytes], bytes]) -> tuple[str, str]:
+    """The newer one of two saves is damaged; the names of both."""
+    save(a_store(folder), a_state(1), a_state(2))
+    newer = next(name for name in "ab" if (folder / name).read_bytes() == encoded(a_store(folder), a_state(2)))
+    (folder / newer).write_bytes(damage((folder / newer).read_bytes()))
+    return newer, "b" if newer == "a" else "a"
+
+
+def rebuilt(content: bytes, header: bytes, version: int = FORMAT) -> bytes:
+    (size,) = struct.unpack_from("<I", content, len(MAGIC) + 2)
+    head = struct.pack(f"<{len(MAGIC)}sHI", MAGIC, version, len(header))
+    whole = head + struct.pack("<I", zlib.crc32(head + header)) + header + content[HEAD + 4 + size : -4]
+    return whole + struct.pack("<I", zlib.crc32(whole))

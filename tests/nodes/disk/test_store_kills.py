@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 import pytest
 
-from gossipfl_nodes.daemon.home import Home
+from gossipfl_nodes.disk.home import Home
 from gossipfl_nodes.network import identity
 from tests.nodes.support import GENEROUS, clean_environment, end
 
@@ -27,7 +27,7 @@ LINES, THEN = 12, 0.01
 @contextmanager
 def node(home: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.nodes.daemon.saving_node", str(home)],
+        [sys.executable, "-m", "tests.nodes.disk.saving_node", str(home)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment(),
     )  # fmt: skip
     try:

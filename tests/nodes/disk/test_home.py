@@ -14,13 +14,13 @@ import pytest
 
 from gossipfl.errors import LocalError
 from gossipfl.wire.messages import Hello, decode, encode
-from gossipfl_nodes.daemon.home import MAX_SOCKET_PATH, Home
+from gossipfl_nodes.disk.home import MAX_SOCKET_PATH, Home
 from tests.nodes.support import end
 
 HOLD = """
 import sys
 from pathlib import Path
-from gossipfl_nodes.daemon.home import Home
+from gossipfl_nodes.disk.home import Home
 with Home(Path(sys.argv[1])).lock():
     print("held", flush=True)
     sys.stdin.read()

@@ -22,19 +22,22 @@ from structlog.testing import capture_logs
 
 from gossipfl.errors import LocalError
 from gossipfl.kernels.numpy import PIECE
-from gossipfl.model.schema import Schema, Tensor
-from gossipfl_nodes.daemon import store as module
-from gossipfl_nodes.daemon.store import FORMAT, MAGIC, StoreError
+from gossipfl.model.schema import Schema
+from gossipfl_nodes.disk.store import MAGIC, StoreError
 from tests.gossipfl.builders import flat, full_of
-from tests.nodes.daemon.states import PEERS, SCHEMA, a_state, a_store, encoded, same, save
-
-HEAD = len(MAGIC) + 6
-"""Bytes until the checksum of the header."""
-
-
-def files(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}
-
+from tests.nodes.disk.states import (
+    HEAD,
+    PEERS,
+    SCHEMA,
+    a_state,
+    a_store,
+    damaged_saves,
+    encoded,
+    files,
+    rebuilt,
+    same,
+    save,
+)
 
 # --- round trips
 
@@ -117,15 +120,6 @@ def test_an_encoded_vector_is_let_go_of_when_the_next_one_is_asked_for() -> None
 
 # --- damage
 
-
-def damaged_saves(folder: Path, damage: Callable[[bytes], bytes]) -> tuple[str, str]:
-    """The newer one of two saves is damaged; the names of both."""
-    save(a_store(folder), a_state(1), a_state(2))
-    newer = next(name for name in "ab" if (folder / name).read_bytes() == encoded(a_store(folder), a_state(2)))
-    (folder / newer).write_bytes(damage((folder / newer).read_bytes()))
-    return newer, "b" if newer == "a" else "a"
-
-
 LENGTH = len(encoded(a_store(Path()), a_state(2)))
 
 
@@ -161,13 +155,6 @@ def changed_header(content: bytes, **fields: Any) -> bytes:
     (size,) = struct.unpack_from("<I", content, len(MAGIC) + 2)
     header = msgspec.msgpack.decode(content[HEAD + 4 : HEAD + 4 + size]) | fields
     return rebuilt(content, msgspec.msgpack.encode({key: value for key, value in header.items() if value != "gone"}))
-
-
-def rebuilt(content: bytes, header: bytes, version: int = FORMAT) -> bytes:
-    (size,) = struct.unpack_from("<I", content, len(MAGIC) + 2)
-    head = struct.pack(f"<{len(MAGIC)}sHI", MAGIC, version, len(header))
-    whole = head + struct.pack("<I", zlib.crc32(head + header)) + header + content[HEAD + 4 + size : -4]
-    return whole + struct.pack("<I", zlib.crc32(whole))
 
 
 def with_values(content: bytes, value: float) -> bytes:
@@ -290,178 +277,6 @@ def test_a_bad_file_that_can_not_be_renamed_does_not_stop_the_daemon(
     save(store, a_state(3))
     assert files(home) == {newer, older}
     assert same(a_store(home).load(), a_state(3))
-
-
-# --- what belongs to something else
-
-OTHERS: dict[str, dict[str, Any]] = {
-    "another task": {"task": "cnn.py:make"},
-    "another mesh": {"mesh": "elsewhere"},
-    "another model": {"schema": flat(5)},
-    "other personal values": {"schema": Schema([Tensor("body", (5,)), Tensor("head", (3,), personal=True)])},
-    "other names": {"schema": Schema([Tensor("trunk", (5,)), Tensor("head", (2,), personal=True)])},
-    "another order": {"schema": Schema([Tensor("head", (2,), personal=True), Tensor("body", (5,))])},
-}
-
-
-@pytest.mark.parametrize("other", OTHERS)
-def test_what_belongs_to_something_else_is_set_aside_and_is_there_when_that_is_back(home: Path, other: str) -> None:
-    save(a_store(home), a_state(1), a_state(2))
-    kept = {name: (home / name).read_bytes() for name in "ab"}
-    changed = a_store(home, **OTHERS[other])
-    with capture_logs() as lines:
-        assert changed.load() is None
-    assert [line["event"] for line in lines] == ["saved state of something else is set aside"] * 2
-    assert all("'t'" in line["reason"] and "'m'" in line["reason"] for line in lines)
-    assert {Path(line["kept"]).name for line in lines} == files(home)
-    assert sorted((home / name).read_bytes() for name in files(home)) == sorted(kept.values())
-
-    theirs = a_state(9, schema=OTHERS[other].get("schema", SCHEMA))
-    save(changed, theirs)
-    assert same(a_store(home, **OTHERS[other]).load(), theirs)
-    back = a_store(home)
-    assert same(back.load(), a_state(2))
-    save(back, a_state(3))
-    assert same(a_store(home).load(), a_state(3))
-    again = a_store(home, **OTHERS[other])
-    assert same(again.load(), theirs)
-
-
-def test_the_newest_life_of_all_is_known_whoever_s_it_was(home: Path) -> None:
-    store = a_store(home, task="another")
-    save(store, a_state(1, incarnation=70))
-    save(store, a_state(1, incarnation=60))
-    mine = a_store(home)
-    assert mine.load() is None
-    assert mine.incarnation == 70
-
-
-def test_even_a_damaged_file_tells_of_which_life_it_was(home: Path) -> None:
-    save(a_store(home), a_state(1, incarnation=70))
-    (home / "a").write_bytes((home / "a").read_bytes()[:-1])
-    store = a_store(home)
-    assert store.load() is None
-    assert store.incarnation == 70
-
-
-# --- formats
-
-
-def test_what_a_newer_version_wrote_is_refused_and_left_alone(home: Path) -> None:
-    newer, _ = damaged_saves(home, lambda content: rebuilt(content, b"anything", version=FORMAT + 1))
-    was = {name: (home / name).read_bytes() for name in files(home)}
-    with pytest.raises(StoreError, match="upgrade gossipfl") as caught:
-        a_store(home).load()
-    assert str(home / newer) in str(caught.value)
-    assert f"format {FORMAT + 1}" in str(caught.value)
-    assert caught.value.exit_status == 65
-    assert {name: (home / name).read_bytes() for name in files(home)} == was
-
-
-def format_0(state: bytes) -> bytes:
-    """As if an earlier version had known neither a served average nor personal values, and had the age in thousands."""
-    (size,) = struct.unpack_from("<I", state, len(MAGIC) + 2)
-    header = msgspec.msgpack.decode(state[HEAD + 4 : HEAD + 4 + size])
-    del header["averaged"]
-    header["age"] /= 1000
-    header["sizes"] = header["sizes"][2:]
-    vectors = state[HEAD + 4 + size + 4 * (5 + 2) :]
-    shorter = rebuilt(state[: HEAD + 4 + size] + vectors, msgspec.msgpack.encode(header), version=0)
-    assert len(shorter) < len(state)
-    return shorter
-
-
-def to_format_1(state: bytes) -> bytes:
-    (size,) = struct.unpack_from("<I", state, len(MAGIC) + 2)
-    header = msgspec.msgpack.decode(state[HEAD + 4 : HEAD + 4 + size])
-    vectors = state[HEAD + 4 + size : -4]
-    header |= {"averaged": 0, "age": 1000 * header["age"], "sizes": (5, 2, 5, 5)}
-    x = vectors[-20:]
-    whole = state[: HEAD + 4 + size] + x + bytes(8) + vectors + bytes(4)
-    return rebuilt(whole, msgspec.msgpack.encode(header))
-
-
-def test_what_an_older_version_wrote_is_read_and_a_copy_is_kept(home: Path) -> None:
-    state = a_state(2)
-    old = format_0(encoded(a_store(home), state))
-    (home / "a").write_bytes(old)
-    store = a_store(home, migrations={0: to_format_1})
-    found = store.load()
-    assert found is not None
-    assert (found.model.x == state.model.x).all()
-    assert (found.model.served == state.model.x).all()
-    assert (found.model.personal == 0).all()
-    assert (found.base == state.base).all()
-    assert (found.notes, found.model.age) == (state.notes, state.model.age)
-    assert (home / "a.format-0").read_bytes() == old
-    assert stat.S_IMODE((home / "a.format-0").stat().st_mode) == 0o600
-    assert (home / "a").read_bytes() == old, "until there is something newer"
-
-    for number in (3, 4):
-        save(store, a_state(number))
-        assert same(a_store(home).load(), a_state(number))
-    assert (home / "a.format-0").read_bytes() == old
-
-
-def test_a_crash_before_the_first_save_of_the_new_version_costs_nothing(home: Path) -> None:
-    (home / "b").write_bytes(format_0(encoded(a_store(home), a_state(2))))
-    for _ in range(3):
-        found = a_store(home, migrations={0: to_format_1}).load()
-        assert found is not None
-        assert found.notes.number == 2
-    assert files(home) == {"b", "b.format-0"}
-
-
-def test_several_versions_are_gone_through_one_after_the_other(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FORMAT", 3)
-    state = a_state(2)
-    (home / "a").write_bytes(format_0(encoded(a_store(home), state)))
-
-    def renumbered(version: int) -> Callable[[bytes], bytes]:
-        def migrate(content: bytes) -> bytes:
-            (size,) = struct.unpack_from("<I", content, len(MAGIC) + 2)
-            return rebuilt(content, content[HEAD + 4 : HEAD + 4 + size], version=version)
-
-        return migrate
-
-    found = a_store(home, migrations={0: to_format_1, 1: renumbered(2), 2: renumbered(3)}).load()
-    assert found is not None
-    assert (found.model.x == state.model.x).all()
-    with capture_logs() as lines:
-        assert a_store(home, migrations={0: to_format_1, 2: renumbered(3)}).load() is None, "there is a gap"
-    assert "format 0" in lines[0]["reason"]
-
-
-def test_where_no_copy_can_be_kept_nothing_is_migrated(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old = format_0(encoded(a_store(home), a_state(2)))
-    (home / "a").write_bytes(old)
-
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(LocalError, match="No space left"):
-        a_store(home, migrations={0: to_format_1}).load()
-    assert (home / "a").read_bytes() == old
-
-
-def test_a_damaged_file_of_an_older_version_is_set_aside_too(home: Path) -> None:
-    save(a_store(home), a_state(1))
-    old = format_0(encoded(a_store(home), a_state(2)))
-    (home / "b").write_bytes(old[:-10] + bytes([old[-10] ^ 1]) + old[-9:])
-    found = a_store(home, migrations={0: checked(to_format_1)}).load()
-    assert same(found, a_state(1))
-
-
-def checked(migration: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
-    """As a migration should be: it does not make damage whole by writing a checksum of its own."""
-
-    def migrate(content: bytes) -> bytes:
-        if content[-4:] != struct.pack("<I", zlib.crc32(content[:-4])):
-            raise module.Damaged("its checksum differs")
-        return migration(content)
-
-    return migrate
 
 
 # --- writing

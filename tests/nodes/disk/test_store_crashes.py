@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from gossipfl.model.schema import Schema, Tensor
 from gossipfl.output import files
-from gossipfl_nodes.daemon import store as module
-from tests.nodes.daemon.states import a_state, a_store, same, save
+from gossipfl_nodes.disk import store as module
+from tests.nodes.disk.states import a_state, a_store, same, save
 
 SAVES, MANY = 6, 28
 """The first give a thousand states of the disk, the others a thousand moments of a crash."""
