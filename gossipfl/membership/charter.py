@@ -128,15 +128,24 @@ class Members:
 
     # --- for those who hold the key of `me`
 
+    def check_issuer(self, *, admin: bool = False) -> None:
+        """May the device whose charter this is admit and ban others, and with `admin`, make admins?
+
+        Raises:
+            LocalError: it may not.
+        """
+        if not _is_admin(self.credential):
+            raise LocalError("this device is no admin of its mesh: it can neither admit nor ban; the founder can")
+        if admin and self.credential:
+            raise LocalError("only the founder of a mesh makes admins")
+
     def admit(self, device: str, by: str, sign: Sign, *, admin: bool = False) -> Credential:
         """A credential for `device`, signed by `by`, whose charter this is.
 
         Raises:
             LocalError: `by` may not admit, or `device` was banned.
         """
-        self._check_admin()
-        if admin and by != self._founder:
-            raise LocalError("only the founder of a mesh makes admins")
+        self.check_issuer(admin=admin)
         if device == self._founder:
             raise LocalError("that is the device that founded the mesh")
         signature = sign(self._statement("admission", device, admin=admin))
@@ -151,16 +160,12 @@ class Members:
         Raises:
             LocalError: `by` may not ban.
         """
-        self._check_admin()
+        self.check_issuer()
         if device in (self._founder, by):
             raise LocalError(
                 "the founder of a mesh can't be banned" if device == self._founder else "that is this device"
             )
         return Revocation(device, by, self.credential, sign(self._statement("ban", device, admin=False)))
-
-    def _check_admin(self) -> None:
-        if not _is_admin(self.credential):
-            raise LocalError("this device is no admin of its mesh: it can neither admit nor ban; the founder can")
 
     def _flaw(self, device: str, credential: Credential) -> str | None:
         """What is wrong with a credential, whoever was banned."""

@@ -2,6 +2,8 @@
 
 HOME/identity.key   the device's key, 0600
 HOME/config.toml    what the user edits
+HOME/mesh.key       the key that all devices of the mesh share, 0600, and
+HOME/trust.json     who is of it (see `trust`)
 HOME/incarnation    a number that grows at each start, so that peers tell this life from earlier ones
 HOME/state/         0700: what the peer must remember (see `store`), and the incarnation once more
 HOME/run/           0700: lock (names the daemon's process) and control.sock
@@ -33,6 +35,8 @@ class Home:
         self.path = given.absolute()
         self.key = self.path / "identity.key"
         self.config = self.path / "config.toml"
+        self.mesh_key = self.path / "mesh.key"
+        self.trust = self.path / "trust.json"
         self.state = self.path / "state"
         self._run = self.path / "run"
         self._incarnations = (self.path / "incarnation", self.state / "incarnation")

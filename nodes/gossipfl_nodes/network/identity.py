@@ -9,18 +9,13 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-import base58
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gossipfl.errors import LocalError
+from gossipfl.membership.charter import Sign
+from gossipfl.membership.ids import KEY_BYTES, PROTOBUF_KEY
+from gossipfl.membership.ids import id_of as id_of_public
 from gossipfl.output.files import write_durably
-
-PROTOBUF_KEY = b"\x08\x01\x12\x20"
-"""Type Ed25519, then 32 bytes of data: what stands before a key in libp2p's protobuf."""
-IDENTITY_MULTIHASH = b"\x00\x24"
-"""Not hashed, 36 bytes: ids of short keys are the keys themselves."""
-SEED_BYTES = 32
-
 
 def create(path: Path) -> str:
     """Make a key in the new file `path`, mode 0600, and return the device's id.
@@ -50,7 +45,7 @@ def load(path: Path) -> bytes:
         raise LocalError(f"{path}: can't be read: {error.strerror}") from error
     if mode & 0o077:
         raise LocalError(f"{path}: mode {mode:04o} lets others read this device's key; chmod 600 {path}")
-    if not content.startswith(PROTOBUF_KEY) or len(content) != len(PROTOBUF_KEY) + SEED_BYTES:
+    if not content.startswith(PROTOBUF_KEY) or len(content) != len(PROTOBUF_KEY) + KEY_BYTES:
         raise LocalError(f"{path}: not an Ed25519 key in libp2p's format; restore it from a copy")
     return content[len(PROTOBUF_KEY) :]
 
@@ -60,14 +55,10 @@ def id_of(path: Path) -> str:
     return _id(load(path))
 
 
-def is_id(text: str) -> bool:
-    """Could `text` be a device's id?"""
-    try:
-        return base58.b58decode(text).startswith(IDENTITY_MULTIHASH + PROTOBUF_KEY)
-    except ValueError:
-        return False
+def signer(seed: bytes) -> Sign:
+    """What signs with the key of that seed."""
+    return Ed25519PrivateKey.from_private_bytes(seed).sign
 
 
 def _id(seed: bytes) -> str:
-    public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
-    return base58.b58encode(IDENTITY_MULTIHASH + PROTOBUF_KEY + public).decode()
+    return id_of_public(Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw())
