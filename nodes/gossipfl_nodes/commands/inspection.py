@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from gossipfl.cli import Exit
-from gossipfl.output.terminal import print_json, print_table, shown
+from gossipfl.output.terminal import ago, print_json, print_table, shown
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import KEYS, load
 from gossipfl_nodes.disk.home import Home
@@ -21,7 +22,9 @@ def status(arguments: list[str]) -> int:
     else:
         width = max(map(len, found))
         for name, value in found.items():
-            print(f"{name:{width}}  {shown(value)}")
+            print(f"{name:{width}}  {ago(value) if name == 'saved_at' else shown(value)}")
+        if found["save_error"]:
+            print(f"gossipfl status: what is learnt can't be saved: {found['save_error']}", file=sys.stderr)
     return Exit.OK
 
 
