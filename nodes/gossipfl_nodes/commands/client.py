@@ -52,6 +52,11 @@ def post(home: Home, path: str, body: Any = None) -> Any:
     return json.loads(_ask(home, "POST", path, body))
 
 
+def put(home: Home, path: str, body: Any) -> Any:
+    """As `post`, with PUT."""
+    return json.loads(_ask(home, "PUT", path, body))
+
+
 def _ask(home: Home, method: str, path: str, body: Any = None) -> bytes:
     connection = _UnixConnection(str(home.socket))
     try:
@@ -65,6 +70,6 @@ def _ask(home: Home, method: str, path: str, body: Any = None) -> bytes:
     if response.status != http.client.OK:
         reason = f"{method} {path}: {response.status} {response.reason}"
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            reason = json.loads(answer)["error"]
+            reason = json.loads(answer)["detail"]
         raise LocalError(f"{home.socket}: {reason}")
     return answer

@@ -20,16 +20,18 @@ import structlog
 import trio
 
 from gossipfl.errors import LocalError
-from gossipfl.protocol.events import Event, Rewired, Stopping
+from gossipfl.protocol.events import Event, Stopping
 from gossipfl.protocol.recording.records import Origin
 from gossipfl.wire.messages import max_body
+from gossipfl_nodes.control.api import api
+from gossipfl_nodes.control.orders import Orders
+from gossipfl_nodes.control.server import serve_socket
+from gossipfl_nodes.control.view import View
 from gossipfl_nodes.daemon.config import Loaded
-from gossipfl_nodes.daemon.control import serve_control
 from gossipfl_nodes.daemon.driver import Driver
 from gossipfl_nodes.daemon.saver import Saver
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import Training
-from gossipfl_nodes.daemon.view import View
 from gossipfl_nodes.disk.home import Home
 from gossipfl_nodes.disk.recorder import Recorder
 from gossipfl_nodes.disk.store import Store
@@ -106,14 +108,13 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
                 driver = Driver(peer, network, training, saver, telemetry, recorder)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
 
-                async def rewire(text: str) -> str:
-                    chosen = await trio.to_thread.run_sync(_topology, text, network.id)  # it may be a large file
-                    await outbox.send(Rewired(chosen))
-                    return chosen.name
+                async def find(text: str) -> Topology:
+                    return await trio.to_thread.run_sync(_topology, text, network.id)  # it may be a large file
 
+                orders = Orders(driver, outbox, stop, find)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(serve_control, socket, view.status, view.peers, stop, rewire)
+                    nursery.start_soon(serve_socket, api(view, orders), socket)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope)

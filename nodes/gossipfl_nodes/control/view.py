@@ -1,0 +1,119 @@
+"""The view: what a running daemon shows to the control API. It only looks, and only while the peer holds still."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+import msgspec
+import trio
+from starlette.responses import Response
+
+from gossipfl.protocol.peer import Peer
+from gossipfl_nodes.control.answers import Budget, PeerRow, Status, Wiring
+from gossipfl_nodes.daemon.driver import Driver
+from gossipfl_nodes.daemon.telemetry import Telemetry
+from gossipfl_nodes.daemon.training import Training
+from gossipfl_nodes.network.network import Network
+from gossipfl_nodes.observing import metrics
+
+
+class View:
+    """Answers of the control API about one daemon."""
+
+    def __init__(
+        self, peer: Peer, driver: Driver, network: Network, training: Training, telemetry: Telemetry, task: str
+    ) -> None:
+        self._peer, self._driver, self._network = peer, driver, network
+        self._training, self._telemetry, self._task = training, telemetry, task
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where this device can be reached, with its id: what others bootstrap from."""
+        return [f"{address}/p2p/{self._peer.me}" for address in self._network.addresses]
+
+    async def status(self) -> Status:
+        """What the daemon is doing, and has done since it was started."""
+        async with self._driver.steady:
+            return self._status()
+
+    async def peers(self) -> list[PeerRow]:
+        """The peers that the daemon knows."""
+        async with self._driver.steady:
+            return self._peers()
+
+    async def metrics(self) -> Response:
+        """The status in the text format that Prometheus reads."""
+        status: dict[str, Any] = msgspec.to_builtins(await self.status())
+        return Response(metrics.exposition(status), media_type=metrics.CONTENT_TYPE)
+
+    async def topology(self) -> Wiring:
+        """Who gets a publish."""
+        async with self._driver.steady:
+            return Wiring(self._peer.contacts.topology.name)
+
+    def _status(self) -> Status:
+        peer, telemetry, now = self._peer, self._telemetry, trio.current_time()
+        return Status(
+            id=peer.me,
+            pid=os.getpid(),
+            addresses=self.addresses,
+            mesh=peer.settings.mesh,
+            task=self._task,
+            topology=peer.contacts.topology.name,
+            state="learning" if peer.joining is None else "joining",
+            incarnation=peer.incarnation,
+            seq=peer.seq,
+            age=peer.replica.age,
+            steps=self._training.steps,
+            loss=_number(self._training.loss),
+            metrics={name: _number(value) for name, value in telemetry.metrics.items()},
+            uptime=now - telemetry.started,
+            joined_after=telemetry.joined_after,
+            rebases=telemetry.rebases,
+            publishes=telemetry.publishes,
+            merges=telemetry.merges,
+            longest_gap=max(telemetry.longest_gap, telemetry.gap(now)),
+            refused=telemetry.refused,
+            failures=telemetry.failures,
+            last_failure=telemetry.last_failure,
+            saved_at=telemetry.saved_at,
+            save_error=telemetry.save_error,
+            peers=len(peer.neighbourhood.live()),
+            mesh_size=round(peer.census.size),
+            missing=len(peer.reach.missing),
+            partition=peer.reach.partition,
+            bytes_sent=self._network.bytes_sent,
+            bytes_received=self._network.bytes_received,
+            budget=self._budget(self._driver.now()),
+        )
+
+    def _budget(self, now: float) -> Budget | None:
+        budget = self._peer.budget
+        return Budget(budget.limit, budget.period, budget.spent, budget.left(now)) if budget.limited else None
+
+    def _peers(self) -> list[PeerRow]:
+        rows = []
+        for name, neighbour in self._peer.neighbourhood.known.items():
+            link = self._network.links.get(name)
+            rows.append(
+                PeerRow(
+                    id=name,
+                    live=neighbour.live,
+                    addresses=neighbour.addresses,
+                    incarnation=neighbour.incarnation,
+                    seq=neighbour.seq,
+                    age=neighbour.age,
+                    merges=self._telemetry.peer_merges.get(name, 0),
+                    refused=self._telemetry.peer_refused.get(name, 0),
+                    bytes_sent=link.bytes_sent if link else 0,
+                    bytes_received=link.bytes_received if link else 0,
+                )
+            )
+        return rows
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN and no infinity."""
+    return value if math.isfinite(value) else None
