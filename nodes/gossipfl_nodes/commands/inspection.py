@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from gossipfl.cli import Exit
-from gossipfl.output.terminal import ago, print_json, print_table, shown
+from gossipfl.output.terminal import ago, duration, print_json, print_table, shown, size
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import KEYS, load
 from gossipfl_nodes.disk.home import Home
@@ -35,8 +36,20 @@ def peers(arguments: list[str]) -> int:
     if given.json:
         print_json(found)
         return Exit.OK
-    columns = ("id", "live", "age", "merges", "refused", "bytes_sent", "bytes_received", "addresses")
-    print_table(columns, ([shown(row[column]) for column in columns] for row in found))
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "id": lambda row: row["id"],
+        "live": lambda row: shown(row["live"]),
+        "latency": lambda row: "–" if row["latency"] is None else duration(row["latency"]),
+        "behind": lambda row: shown(row["staleness"]),
+        "merges": lambda row: shown(row["merges"]),
+        "last merge": lambda row: "–" if row["merged"] is None else f"{duration(row['merged'])} ago",
+        "refused": lambda row: shown(row["refused"]),
+        "strikes": lambda row: shown(row["strikes"]),
+        "sent": lambda row: size(row["bytes_sent"]),
+        "received": lambda row: size(row["bytes_received"]),
+        "addresses": lambda row: shown(row["addresses"]),
+    }
+    print_table(list(columns), ([show(row) for show in columns.values()] for row in found))
     return Exit.OK
 
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from gossipfl.protocol.parts.links import MAX_STRIKES
+
 Seconds = Annotated[float, Meta(description="Seconds.")]
 Moment = Annotated[float, Meta(description="Seconds since 1970, by this device's clock.")]
 
@@ -64,10 +66,23 @@ class PeerRow(Struct, frozen=True):
     incarnation: int
     seq: Annotated[int, Meta(description="Of the last version that came from it.")]
     age: Annotated[float, Meta(description="Of that version, in local steps.")]
+    latency: Annotated[float | None, Meta(description="Seconds to it and back, by the kernel; null without a link.")]
+    staleness: Annotated[
+        float | None,
+        Meta(
+            description="How many of this device's publish intervals that version was behind this device's model;"
+            " negative if ahead. null before the first one."
+        ),
+    ]
     merges: int
-    refused: int
-    bytes_sent: int
-    bytes_received: int
+    merged: Annotated[float | None, Meta(description="Seconds since its last version was merged.")]
+    refused: Annotated[int, Meta(description="Of its messages, in all.")]
+    strikes: Annotated[
+        int,
+        Meta(description=f"Refusals that still count: at {MAX_STRIKES} the link is cut, and a merge takes one off."),
+    ]
+    bytes_sent: Annotated[int, Meta(description="On the link that there is now.")]
+    bytes_received: Annotated[int, Meta(description="On the link that there is now.")]
 
 
 class Stopping(Struct, frozen=True):

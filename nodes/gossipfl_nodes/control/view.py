@@ -10,6 +10,7 @@ import msgspec
 import trio
 from starlette.responses import Response
 
+from gossipfl.protocol.neighbour import Hearsay, Neighbour
 from gossipfl.protocol.peer import Peer
 from gossipfl_nodes.control.answers import Budget, PeerRow, Status, Wiring
 from gossipfl_nodes.daemon.driver import Driver
@@ -41,7 +42,8 @@ class View:
     async def peers(self) -> list[PeerRow]:
         """The peers that the daemon knows."""
         async with self._driver.steady:
-            return self._peers()
+            now = trio.current_time()
+            return [self._row(name, neighbour, now) for name, neighbour in self._peer.neighbourhood.known.items()]
 
     async def metrics(self) -> Response:
         """The status in the text format that Prometheus reads."""
@@ -93,25 +95,26 @@ class View:
         budget = self._peer.budget
         return Budget(budget.limit, budget.period, budget.spent, budget.left(now)) if budget.limited else None
 
-    def _peers(self) -> list[PeerRow]:
-        rows = []
-        for name, neighbour in self._peer.neighbourhood.known.items():
-            link = self._network.links.get(name)
-            rows.append(
-                PeerRow(
-                    id=name,
-                    live=neighbour.live,
-                    addresses=neighbour.addresses,
-                    incarnation=neighbour.incarnation,
-                    seq=neighbour.seq,
-                    age=neighbour.age,
-                    merges=self._telemetry.peer_merges.get(name, 0),
-                    refused=self._telemetry.peer_refused.get(name, 0),
-                    bytes_sent=link.bytes_sent if link else 0,
-                    bytes_received=link.bytes_received if link else 0,
-                )
-            )
-        return rows
+    def _row(self, name: str, neighbour: Neighbour | Hearsay, now: float) -> PeerRow:
+        link, telemetry = self._network.links.get(name), self._telemetry
+        merged_at = telemetry.peer_merged_at.get(name)
+        behind = (self._peer.replica.age - neighbour.age) / self._peer.pace.progress
+        return PeerRow(
+            id=name,
+            live=neighbour.live,
+            addresses=neighbour.addresses,
+            incarnation=neighbour.incarnation,
+            seq=neighbour.seq,
+            age=neighbour.age,
+            latency=link.round_trip if link else None,
+            staleness=behind if neighbour.incarnation else None,
+            merges=telemetry.peer_merges.get(name, 0),
+            merged=None if merged_at is None else now - merged_at,
+            refused=telemetry.peer_refused.get(name, 0),
+            strikes=neighbour.strikes,
+            bytes_sent=link.bytes_sent if link else 0,
+            bytes_received=link.bytes_received if link else 0,
+        )
 
 
 def _number(value: float) -> float | None:

@@ -47,6 +47,8 @@ class Telemetry:
         self.save_error = ""
         """Why the last save failed; nothing if it didn't."""
         self._last_merge: float | None = None
+        self.peer_merged_at: dict[str, float] = {}
+        """By peer, when it was merged last."""
         self.peer_merges: dict[str, int] = {}
         self.peer_refused: dict[str, int] = {}
         """By peer; for the last MAX_KNOWN of them."""
@@ -61,6 +63,7 @@ class Telemetry:
             case ev.Merged(peer, _, _):
                 self.merges += 1
                 _put(self.peer_merges, peer, self.peer_merges.get(peer, 0) + 1)
+                _put(self.peer_merged_at, peer, now)
                 self.longest_gap = max(self.longest_gap, self.gap(now))
                 self._last_merge = now
             case ev.Published():
