@@ -53,6 +53,27 @@ def peers(arguments: list[str]) -> int:
     return Exit.OK
 
 
+def model(arguments: list[str]) -> int:
+    """Show the model that this device's daemon serves: its version, metrics, hash and tensors."""
+    given = options.parser("model", model.__doc__, json=True).parse_args(arguments)
+    found = client.get(Home(given.home), "/v1/model")
+    if given.json:
+        print_json(found)
+        return Exit.OK
+    tensors, version = found.pop("tensors"), found.pop("version")
+    rows = {"version": f"{version['incarnation']}.{version['seq']}", "age": shown(version["age"])}
+    rows |= {name: shown(value) for name, value in found.items()}
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        print(f"{name:{width}}  {value}")
+    print()
+    print_table(
+        ("tensor", "shape", "stays here"),
+        ((row["name"], "×".join(map(str, row["shape"])) or "1", shown(row["personal"])) for row in tensors),
+    )
+    return Exit.OK
+
+
 def metrics(arguments: list[str]) -> int:
     """Print this device's metrics, as Prometheus reads them."""
     given = options.parser("metrics", metrics.__doc__).parse_args(arguments)

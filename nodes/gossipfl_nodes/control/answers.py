@@ -85,6 +85,41 @@ class PeerRow(Struct, frozen=True):
     bytes_received: Annotated[int, Meta(description="On the link that there is now.")]
 
 
+class Version(Struct, frozen=True):
+    """Which model it is: the last version that was published, in which life of the daemon, and its age."""
+
+    incarnation: int
+    seq: int
+    age: Annotated[float, Meta(description="Local steps that it contains, averaged by merging.")]
+
+
+class TensorRow(Struct, frozen=True):
+    """One tensor, where it lies in the model's vector."""
+
+    name: str
+    shape: tuple[int, ...]
+    personal: Annotated[bool, Meta(description="Whether it never leaves the device.")]
+
+
+class Model(Struct, frozen=True):
+    """The model that predictions come from."""
+
+    version: Version
+    published: Annotated[int, Meta(description="Versions, since the start.")]
+    merged: Annotated[int, Meta(description="Versions of peers, since the start.")]
+    metrics: Annotated[dict[str, float | None], Meta(description="On held-out data.")]
+    sha256: Annotated[
+        str,
+        Meta(
+            description="Of the served values of all tensors that are not personal, in order, as little-endian float32."
+        ),
+    ]
+    parameters: int
+    shared: Annotated[int, Meta(description="Parameters that are not personal.")]
+    fingerprint: Annotated[str, Meta(description="Of the layout; equal on all devices of a mesh.")]
+    tensors: list[TensorRow]
+
+
 class Stopping(Struct, frozen=True):
     """The daemon is about to end."""
 

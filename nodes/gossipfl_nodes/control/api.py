@@ -14,6 +14,7 @@ def operations(view: View, orders: Orders) -> list[Operation]:
     return [
         Operation("GET", "/v1/status", view.status),
         Operation("GET", "/v1/peers", view.peers),
+        Operation("GET", "/v1/model", view.model),
         Operation("GET", "/v1/metrics", view.metrics),
         Operation("GET", "/v1/topology", view.topology),
         Operation("PUT", "/v1/topology", orders.rewire),

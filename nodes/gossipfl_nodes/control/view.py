@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from typing import Any
@@ -10,9 +11,10 @@ import msgspec
 import trio
 from starlette.responses import Response
 
+from gossipfl.model.schema import Vector
 from gossipfl.protocol.neighbour import Hearsay, Neighbour
 from gossipfl.protocol.peer import Peer
-from gossipfl_nodes.control.answers import Budget, PeerRow, Status, Wiring
+from gossipfl_nodes.control.answers import Budget, Model, PeerRow, Status, TensorRow, Version, Wiring
 from gossipfl_nodes.daemon.driver import Driver
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import Training
@@ -28,6 +30,7 @@ class View:
     ) -> None:
         self._peer, self._driver, self._network = peer, driver, network
         self._training, self._telemetry, self._task = training, telemetry, task
+        self._hashing = trio.Lock()
 
     @property
     def addresses(self) -> list[str]:
@@ -45,6 +48,25 @@ class View:
             now = trio.current_time()
             return [self._row(name, neighbour, now) for name, neighbour in self._peer.neighbourhood.known.items()]
 
+    async def model(self) -> Model:
+        """The model that predictions come from."""
+        async with self._hashing:  # a large one takes a second, once at a time
+            async with self._driver.steady:
+                peer, schema = self._peer, self._peer.replica.schema
+                served, _ = peer.replica.served.lend()
+                found = Model(
+                    version=self._version(),
+                    published=self._telemetry.publishes,
+                    merged=self._telemetry.merges,
+                    metrics=self._metrics(),
+                    sha256="",
+                    parameters=schema.size,
+                    shared=schema.shared_size,
+                    fingerprint=peer.fingerprint.hex(),
+                    tensors=[TensorRow(tensor.name, tensor.shape, tensor.personal) for tensor in schema.tensors],
+                )
+            return msgspec.structs.replace(found, sha256=await trio.to_thread.run_sync(_sha256, served))
+
     async def metrics(self) -> Response:
         """The status in the text format that Prometheus reads."""
         status: dict[str, Any] = msgspec.to_builtins(await self.status())
@@ -54,6 +76,12 @@ class View:
         """Who gets a publish."""
         async with self._driver.steady:
             return Wiring(self._peer.contacts.topology.name)
+
+    def _version(self) -> Version:
+        return Version(self._peer.incarnation, self._peer.seq, self._peer.replica.age)
+
+    def _metrics(self) -> dict[str, float | None]:
+        return {name: _number(value) for name, value in self._telemetry.metrics.items()}
 
     def _status(self) -> Status:
         peer, telemetry, now = self._peer, self._telemetry, trio.current_time()
@@ -70,7 +98,7 @@ class View:
             age=peer.replica.age,
             steps=self._training.steps,
             loss=_number(self._training.loss),
-            metrics={name: _number(value) for name, value in telemetry.metrics.items()},
+            metrics=self._metrics(),
             uptime=now - telemetry.started,
             joined_after=telemetry.joined_after,
             rebases=telemetry.rebases,
@@ -115,6 +143,10 @@ class View:
             bytes_sent=link.bytes_sent if link else 0,
             bytes_received=link.bytes_received if link else 0,
         )
+
+
+def _sha256(vector: Vector) -> str:
+    return hashlib.sha256(vector.astype("<f4", copy=False).data).hexdigest()
 
 
 def _number(value: float) -> float | None:
