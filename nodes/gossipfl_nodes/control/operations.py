@@ -114,7 +114,7 @@ def _single(request: Request) -> dict[str, str]:
 
 async def _body(request: Request, room: int) -> bytes:
     """All of the body, if it is not too large; what is too large is not read."""
-    too_large = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {room} bytes", {"Connection": "close"})
+    too_large = Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {room} bytes")
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced[:20]) > room:
         raise too_large
@@ -126,7 +126,7 @@ async def _body(request: Request, room: int) -> bytes:
                 if len(body) > room:
                     raise too_large
         return bytes(body)
-    raise Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no whole body in {BODY_TIMEOUT:g} s", {"Connection": "close"})
+    raise Refusal(HTTPStatus.REQUEST_TIMEOUT, f"no whole body in {BODY_TIMEOUT:g} s")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -78,6 +78,7 @@ class Driver:
                 effects = self._step(event, now)
         if isinstance(event, ev.Trained):
             self._training.release()
+        self._telemetry.diary.happened(event)
         for effect in effects:
             held = await self._training.hold(effect) if isinstance(effect, ev.Train) else effect
             self._perform(held, nursery, outbox)
