@@ -28,6 +28,7 @@ from gossipfl_nodes.daemon import daemon
 from gossipfl_nodes.daemon.config import load, template
 from gossipfl_nodes.disk.home import Home
 from gossipfl_nodes.network import identity
+from gossipfl_nodes.observing.logs import Logs
 
 LARGE, TINY = 25_000_000, 1000
 MERGES = 20
@@ -125,9 +126,10 @@ def look(home: Home, good: Any) -> dict[str, Any]:
 async def beside(home: Home) -> None:
     """Run a daemon, and note the delays of its event loop."""
     delays: list[float] = []
+    loaded = load(home.config, os.environ, {})
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch, delays)
-        await daemon.run(home, load(home.config, os.environ, {}))
+        await daemon.run(home, loaded, Logs(loaded.config.log.level))
         nursery.cancel_scope.cancel()
     print(json.dumps({"delays": delays, "high": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10}))
 

@@ -40,6 +40,7 @@ class Exit(enum.IntEnum):
     NOT_READY = 4
     BAD_DATA = 65
     CANNOT_CREATE = 73
+    TRY_AGAIN = 75
     BAD_CONFIG = 78
     INTERRUPTED = 130
 

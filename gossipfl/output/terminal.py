@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ def print_json(value: Any) -> None:
 def shown(value: Any) -> str:
     """`value` as a person reads it."""
     match value:
-        case None:
+        case None | "":
             return "–"
         case bool():
             return "yes" if value else "no"
@@ -31,6 +32,19 @@ def shown(value: Any) -> str:
             return ", ".join(f"{name} {shown(number)}" for name, number in value.items()) or "–"
         case _:
             return str(value)
+
+
+def ago(moment: float | None) -> str:
+    """How long `moment`, in seconds since 1970, is past."""
+    return "–" if moment is None else f"{duration(max(0.0, time.time() - moment))} ago"
+
+
+def duration(seconds: float) -> str:
+    """A time for people."""
+    for unit, length in (("d", 86_400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

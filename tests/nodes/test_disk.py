@@ -217,6 +217,9 @@ def test_on_a_full_disk_learning_goes_on_and_saving_again_once_there_is_room(tin
     filler = fill(where)
     full = daemon.wait_until(lambda status: status["save_error"], "it says that it can't")
     assert full["save_error"] in [f"{where / slot}: can't be written: No space left on device" for slot in SLOTS]
+    told = gossipfl("status", "--home", daemon.home.path)
+    assert told.returncode == 0
+    assert full["save_error"] in told.stderr
     later = daemon.wait_until(lambda status: status["steps"] > full["steps"] + 100, "it learns on")
     assert later["save_error"] == full["save_error"]
     assert later["saved_at"] == full["saved_at"]

@@ -68,7 +68,7 @@ def mesh() -> Iterator[list[Recorded]]:
             for daemon in daemons:
                 daemon.wait_until(lambda status: status["merges"] > 5 and status["peers"] == NODES - 1, "the mesh")
             daemons[CRAMPED].cramp()
-            client.post(daemons[REWIRED].home, "/v1/topology", {"topology": "ring"})
+            client.put(daemons[REWIRED].home, "/v1/topology", {"topology": "ring"})
             wait_for(lambda: daemons[CRAMPED].events("recording ends here"), "there is no more room")
             merges = daemons[CRAMPED].status()["merges"]
             daemons[CRAMPED].wait_until(lambda status: status["merges"] > merges + 5, "it goes on without a recording")

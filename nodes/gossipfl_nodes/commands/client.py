@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 from gossipfl.cli import Exit
@@ -13,6 +14,9 @@ from gossipfl.errors import LocalError
 from gossipfl_nodes.disk.home import Home
 
 TIMEOUT = 5.0
+"""Seconds for an answer, or for more of it."""
+STREAM_TIMEOUT = 40.0
+"""As well, where a daemon that has nothing to tell says so every 15 s."""
 
 
 class NotRunning(LocalError):  # noqa: N818 - a state, as an exit status names it
@@ -21,14 +25,22 @@ class NotRunning(LocalError):  # noqa: N818 - a state, as an exit status names i
     exit_status = Exit.NOT_RUNNING
 
 
+class Refused(LocalError):  # noqa: N818 - as above
+    """The daemon does not do what it was asked for."""
+
+    def __init__(self, reason: str, status: int) -> None:
+        super().__init__(reason)
+        self.exit_status = Exit.TRY_AGAIN if status == http.client.SERVICE_UNAVAILABLE else Exit.FAILED
+
+
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
 
 
@@ -52,19 +64,44 @@ def post(home: Home, path: str, body: Any = None) -> Any:
     return json.loads(_ask(home, "POST", path, body))
 
 
+def put(home: Home, path: str, body: Any) -> Any:
+    """As `post`, with PUT."""
+    return json.loads(_ask(home, "PUT", path, body))
+
+
+def follow(home: Home, path: str) -> Iterator[Any]:
+    """The lines of the stream at `path`, as long as the daemon runs.
+
+    Raises:
+        NotRunning, LocalError: as `get`.
+    """
+    with _asked(home, "GET", path, timeout=STREAM_TIMEOUT) as response:
+        for line in response:
+            if line.startswith(b"data: "):
+                yield json.loads(line.removeprefix(b"data: "))
+
+
 def _ask(home: Home, method: str, path: str, body: Any = None) -> bytes:
-    connection = _UnixConnection(str(home.socket))
+    with _asked(home, method, path, body) as response:
+        return response.read()
+
+
+@contextlib.contextmanager
+def _asked(
+    home: Home, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT
+) -> Iterator[http.client.HTTPResponse]:
+    """The answer, still to be read."""
+    connection = _UnixConnection(str(home.socket), timeout)
     try:
         connection.request(method, path, None if body is None else json.dumps(body))
         response = connection.getresponse()
-        answer = response.read()
+        if response.status != http.client.OK:
+            reason = f"{method} {path}: {response.status} {response.reason}"
+            with contextlib.suppress(ValueError, TypeError, KeyError):
+                reason = json.loads(response.read())["detail"]
+            raise Refused(f"{home.socket}: {reason}", response.status)
+        yield response
     except (OSError, http.client.HTTPException) as error:
         raise NotRunning(f"{home.path}: no daemon answers here ({error}); gossipfl run starts one") from error
     finally:
         connection.close()
-    if response.status != http.client.OK:
-        reason = f"{method} {path}: {response.status} {response.reason}"
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            reason = json.loads(answer)["error"]
-        raise LocalError(f"{home.socket}: {reason}")
-    return answer

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from typing import Any
 
 from gossipfl.cli import Exit
-from gossipfl.output.terminal import print_json, print_table, shown
+from gossipfl.output.terminal import ago, duration, print_json, print_table, shown, size
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import KEYS, load
 from gossipfl_nodes.disk.home import Home
@@ -21,7 +23,9 @@ def status(arguments: list[str]) -> int:
     else:
         width = max(map(len, found))
         for name, value in found.items():
-            print(f"{name:{width}}  {shown(value)}")
+            print(f"{name:{width}}  {ago(value) if name == 'saved_at' else shown(value)}")
+        if found["save_error"]:
+            print(f"gossipfl status: what is learnt can't be saved: {found['save_error']}", file=sys.stderr)
     return Exit.OK
 
 
@@ -32,8 +36,41 @@ def peers(arguments: list[str]) -> int:
     if given.json:
         print_json(found)
         return Exit.OK
-    columns = ("id", "live", "age", "merges", "refused", "bytes_sent", "bytes_received", "addresses")
-    print_table(columns, ([shown(row[column]) for column in columns] for row in found))
+    columns: dict[str, Callable[[dict[str, Any]], str]] = {
+        "id": lambda row: row["id"],
+        "live": lambda row: shown(row["live"]),
+        "latency": lambda row: "–" if row["latency"] is None else duration(row["latency"]),
+        "behind": lambda row: shown(row["staleness"]),
+        "merges": lambda row: shown(row["merges"]),
+        "last merge": lambda row: "–" if row["merged"] is None else f"{duration(row['merged'])} ago",
+        "refused": lambda row: shown(row["refused"]),
+        "strikes": lambda row: shown(row["strikes"]),
+        "sent": lambda row: size(row["bytes_sent"]),
+        "received": lambda row: size(row["bytes_received"]),
+        "addresses": lambda row: shown(row["addresses"]),
+    }
+    print_table(list(columns), ([show(row) for show in columns.values()] for row in found))
+    return Exit.OK
+
+
+def model(arguments: list[str]) -> int:
+    """Show the model that this device's daemon serves: its version, metrics, hash and tensors."""
+    given = options.parser("model", model.__doc__, json=True).parse_args(arguments)
+    found = client.get(Home(given.home), "/v1/model")
+    if given.json:
+        print_json(found)
+        return Exit.OK
+    tensors, version = found.pop("tensors"), found.pop("version")
+    rows = {"version": f"{version['incarnation']}.{version['seq']}", "age": shown(version["age"])}
+    rows |= {name: shown(value) for name, value in found.items()}
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        print(f"{name:{width}}  {value}")
+    print()
+    print_table(
+        ("tensor", "shape", "stays here"),
+        ((row["name"], "×".join(map(str, row["shape"])) or "1", shown(row["personal"])) for row in tensors),
+    )
     return Exit.OK
 
 

@@ -67,13 +67,13 @@ def run(arguments: list[str]) -> int:
 
     from gossipfl_nodes.network import lean  # noqa: F401 - before all that imports what it leaves out
 
-    from gossipfl_nodes.daemon import daemon, logs  # isort: skip
+    from gossipfl_nodes.daemon import daemon  # isort: skip
+    from gossipfl_nodes.observing.logs import Logs  # isort: skip
 
     gc.freeze()
     gc.enable()
-    logs.configure(loaded.config.log.level)
     try:
-        trio.run(daemon.run, home, loaded, given.record)
+        trio.run(daemon.run, home, loaded, Logs(loaded.config.log.level), given.record)
     except ExceptionGroup as group:
         # Nurseries wrap what ended them; the user's part of it is the message.
         local, rest = group.split(LocalError)

@@ -238,7 +238,7 @@ def _set(given: argparse.Namespace) -> None:
     from gossipfl_nodes.disk.home import Home
 
     asked = options.absolute({"gossip.topology": given.topology})["gossip.topology"]
-    answer = client.post(Home(given.home), "/v1/topology", {"topology": asked})
+    answer = client.put(Home(given.home), "/v1/topology", {"topology": asked})
     if given.json:
         print_json(answer)
     else:

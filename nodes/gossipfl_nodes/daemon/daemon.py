@@ -20,16 +20,18 @@ import structlog
 import trio
 
 from gossipfl.errors import LocalError
-from gossipfl.protocol.events import Event, Rewired, Stopping
+from gossipfl.protocol.events import Event, Stopping
 from gossipfl.protocol.recording.records import Origin
 from gossipfl.wire.messages import max_body
+from gossipfl_nodes.control.api import api
+from gossipfl_nodes.control.orders import Orders
+from gossipfl_nodes.control.server import serve_socket
+from gossipfl_nodes.control.view import View
 from gossipfl_nodes.daemon.config import Loaded
-from gossipfl_nodes.daemon.control import serve_control
 from gossipfl_nodes.daemon.driver import Driver
 from gossipfl_nodes.daemon.saver import Saver
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import Training
-from gossipfl_nodes.daemon.view import View
 from gossipfl_nodes.disk.home import Home
 from gossipfl_nodes.disk.recorder import Recorder
 from gossipfl_nodes.disk.store import Store
@@ -39,6 +41,8 @@ from gossipfl_nodes.network.discovery.bootstrap import read as read_bootstrap
 from gossipfl_nodes.network.discovery.mdns import keep_finding
 from gossipfl_nodes.network.limits import Limits
 from gossipfl_nodes.network.network import open_network
+from gossipfl_nodes.observing.diary import Diary
+from gossipfl_nodes.observing.logs import Logs
 from gossipfl_topology import TopologyError
 from gossipfl_topology import load as load_graph
 from gossipfl_topology.live import Fixed, Topology, named
@@ -54,12 +58,13 @@ EVALUATE_SHARE = 0.1
 log = structlog.get_logger("daemon")
 
 
-async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
+async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None) -> None:
     """Run the daemon of `home` until it is stopped by a signal or by the control API.
 
     Args:
         home: the device's folder.
         loaded: its configuration.
+        logs: how it logs.
         record: a new file for what the peer goes through; it lets its reader see what this node learns.
 
     Raises:
@@ -70,7 +75,7 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
     training = Training(config.task, np.random.default_rng(rng.getrandbits(128)))
     key = identity.load(home.key)
     bootstrap, unknown = read_bootstrap(config.network.bootstrap)
-    telemetry = Telemetry()
+    telemetry = Telemetry(Diary())
     stop = trio.Event()
     # Nothing waits in between: a reader holds its frame until the peer takes it, and its sender waits.
     outbox, inbox = trio.open_memory_channel[Event](0)
@@ -106,14 +111,13 @@ async def run(home: Home, loaded: Loaded, record: Path | None = None) -> None:
                 driver = Driver(peer, network, training, saver, telemetry, recorder)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
 
-                async def rewire(text: str) -> str:
-                    chosen = await trio.to_thread.run_sync(_topology, text, network.id)  # it may be a large file
-                    await outbox.send(Rewired(chosen))
-                    return chosen.name
+                async def find(text: str) -> Topology:
+                    return await trio.to_thread.run_sync(_topology, text, network.id)  # it may be a large file
 
+                orders = Orders(driver, outbox, stop, find)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(serve_control, socket, view.status, view.peers, stop, rewire)
+                    nursery.start_soon(serve_socket, api(view, orders, telemetry.diary, logs), socket)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope)

@@ -37,6 +37,8 @@ class Driver:
         self._epoch = time.time() - trio.current_time()
         """Added to trio's clock, which never runs back, it is the time of day at the start: see Peer.handle."""
         self._timers: dict[Any, trio.CancelScope] = {}
+        self._asked: dict[int, trio.MemorySendChannel[list[ev.Effect]]] = {}
+        """By the identity of an event: who waits for what follows from it."""
         self.steady = trio.Lock()
         """Held while the peer changes; take it to look at the peer from outside."""
 
@@ -56,6 +58,17 @@ class Driver:
             await self._saver.finish()
             nursery.cancel_scope.cancel()
 
+    async def ask(self, event: ev.Event, outbox: trio.MemorySendChannel[ev.Event]) -> list[ev.Effect]:
+        """Hand `event` to the peer by way of `outbox`, and return what follows from it once that is carried out."""
+        tell, told = trio.open_memory_channel[list[ev.Effect]](1)
+        async with tell, told:
+            self._asked[id(event)] = tell
+            try:
+                await outbox.send(event)
+                return await told.receive()
+            finally:
+                del self._asked[id(event)]
+
     async def _handle(self, event: ev.Event, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]) -> None:
         async with self.steady:
             now = self.now()
@@ -65,9 +78,12 @@ class Driver:
                 effects = self._step(event, now)
         if isinstance(event, ev.Trained):
             self._training.release()
+        self._telemetry.diary.happened(event)
         for effect in effects:
             held = await self._training.hold(effect) if isinstance(effect, ev.Train) else effect
             self._perform(held, nursery, outbox)
+        if (tell := self._asked.get(id(event))) is not None:
+            tell.send_nowait(effects)
 
     def _step(self, event: ev.Event, now: float) -> list[ev.Effect]:
         if self._recorder is not None:

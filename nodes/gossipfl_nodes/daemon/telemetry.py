@@ -15,6 +15,7 @@ import trio
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
 from gossipfl.protocol.parts.links import ENOUGH
+from gossipfl_nodes.observing.diary import Diary
 
 LOG_EVERY = 10.0
 """Seconds between two lines about the same peer's refused frames."""
@@ -26,9 +27,10 @@ Value = TypeVar("Value")
 
 
 class Telemetry:
-    """Counters and times, by trio's clock."""
+    """Counters and times, by trio's clock, and the diary of what happens."""
 
-    def __init__(self) -> None:
+    def __init__(self, diary: Diary) -> None:
+        self.diary = diary
         self.started = trio.current_time()
         self.joined_after: float | None = None
         """Seconds from the start until the first local training."""
@@ -47,6 +49,8 @@ class Telemetry:
         self.save_error = ""
         """Why the last save failed; nothing if it didn't."""
         self._last_merge: float | None = None
+        self.peer_merged_at: dict[str, float] = {}
+        """By peer, when it was merged last."""
         self.peer_merges: dict[str, int] = {}
         self.peer_refused: dict[str, int] = {}
         """By peer; for the last MAX_KNOWN of them."""
@@ -57,10 +61,12 @@ class Telemetry:
     def note(self, report: ev.Report) -> None:
         """Take in one report of the peer."""
         now = trio.current_time()
+        self.diary.reported(report)
         match report:
             case ev.Merged(peer, _, _):
                 self.merges += 1
                 _put(self.peer_merges, peer, self.peer_merges.get(peer, 0) + 1)
+                _put(self.peer_merged_at, peer, now)
                 self.longest_gap = max(self.longest_gap, self.gap(now))
                 self._last_merge = now
             case ev.Published():
@@ -88,6 +94,7 @@ class Telemetry:
     def refuse(self, peer: str, reason: str) -> None:
         """Something from `peer` was refused, by the core or by its link."""
         self.refused += 1
+        self.diary.tell("refused", peer=peer, reason=reason)
         _put(self.peer_refused, peer, self.peer_refused.get(peer, 0) + 1)
         now = trio.current_time()
         if now - self._logged.get(peer, float("-inf")) >= LOG_EVERY:
@@ -108,11 +115,14 @@ class Telemetry:
         now = trio.current_time()
         if not error:
             self.saved_at = time.time()
+            self.diary.tell("saved")
             if self.save_error:
                 log.info("saved again")
         elif not self.save_error or now - self._save_logged >= SAVE_LOG_EVERY:
             self._save_logged = now
             log.warning("can't be saved; a crash would cost more than usual", reason=error)
+        if error:
+            self.diary.tell("not saved", reason=error)
         self.save_error = error
 
     def gap(self, now: float) -> float:

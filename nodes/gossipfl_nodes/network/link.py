@@ -7,6 +7,9 @@ keeps a link alive, and so do keep-alives, which don't wait behind the other dir
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
 
@@ -16,6 +19,7 @@ from libp2p.abc import IMuxedConn, INetStream
 from gossipfl.errors import RemoteError
 from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder, frame
 from gossipfl_nodes.network import limits
+from gossipfl_nodes.network.door import socket_stream
 from gossipfl_nodes.network.limits import Bucket, Limits
 
 KEEP_ALIVE_EVERY = 3.0
@@ -24,6 +28,8 @@ SILENCE = 12.0
 MAX_QUEUED = 256
 """Frames waiting for a slow peer; beyond, as beyond the bytes that the link is made for, the oldest is dropped: every
 frame can be lost, none may pile up."""
+ROUND_TRIP = 68
+"""Where in Linux's struct tcp_info the smoothed round-trip time stands, in microseconds."""
 READ_SIZE = 1 << 18
 """Bytes read from a stream at once."""
 
@@ -68,6 +74,17 @@ class Link:
         body, _ = self._queue.popleft()
         self.queued -= len(body)
         return body
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds to the peer and back, as the kernel has smoothed them; None if it doesn't know."""
+        found = []
+        for connection in self.connections:
+            if (stream := socket_stream(connection)) is not None:
+                with contextlib.suppress(OSError):  # closed meanwhile
+                    info = stream.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, ROUND_TRIP + 4)
+                    found.append(struct.unpack_from("=I", info, ROUND_TRIP)[0] / 1e6)
+        return min(found, default=None)
 
     @property
     def idle(self) -> bool:

@@ -26,6 +26,7 @@ GAUGES = {
     "mesh_size": ("gossipfl_mesh_peers", "Estimated devices in the mesh."),
     "missing": ("gossipfl_missing_peers", "Peers that were there and can't be reached."),
     "partition": ("gossipfl_partitioned", "1 while the mesh looks split."),
+    "saved_at": ("gossipfl_last_save_timestamp_seconds", "When the state was saved last, since 1970."),
     "longest_gap": ("gossipfl_longest_merge_gap_seconds", "Longest time without a merge, since the first one."),
 }
 """What a status may say, by the name it has there. What is null there is left out."""

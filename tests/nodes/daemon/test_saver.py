@@ -17,6 +17,7 @@ from gossipfl.protocol.peer import PUBLISH, Peer
 from gossipfl_nodes.daemon.saver import LAST, Saver
 from gossipfl_nodes.daemon.telemetry import SAVE_LOG_EVERY, Telemetry
 from gossipfl_nodes.disk.store import Store
+from gossipfl_nodes.observing.diary import Diary
 from tests.gossipfl.builders import a_learning_peer, flat, full_of, noise, trained
 
 SCHEMA = flat(8)
@@ -57,7 +58,7 @@ def test_one_moment_is_saved_however_the_peer_goes_on_meanwhile(home: Path) -> N
     was = peer.replica.x.tobytes(), peer.replica.served.x.tobytes(), peer.replica.age
 
     async def main() -> None:
-        saver = Saver(peer, store, Telemetry(), every=0.1)
+        saver = Saver(peer, store, Telemetry(Diary()), every=0.1)
         async with trio.open_nursery() as nursery:
             saver.begin_interval(nursery)
             await until(store.begun)
@@ -79,7 +80,7 @@ def test_the_last_save_waits_for_the_one_before_and_has_the_last_word(home: Path
     peer, store = a_learning_peer(), SlowStore(home)
 
     async def main() -> None:
-        saver = Saver(peer, store, Telemetry(), every=0.1)
+        saver = Saver(peer, store, Telemetry(Diary()), every=0.1)
         async with trio.open_nursery() as nursery:
             saver.begin_interval(nursery)
             await until(store.begun)
@@ -103,7 +104,7 @@ def test_a_disk_that_is_too_slow_does_not_hold_up_the_end(home: Path, seconds: f
     store.may.release()
 
     async def main() -> None:
-        saver = Saver(peer, store, Telemetry(), every=0.1)
+        saver = Saver(peer, store, Telemetry(Diary()), every=0.1)
         saver._schedule.saved(0.0, seconds)
         with capture_logs() as lines:
             await saver.finish()
@@ -117,7 +118,7 @@ def test_trouble_is_told_of_once_and_so_is_its_end(home: Path, autojump_clock: t
     del home
 
     async def main() -> list[tuple[str, str]]:
-        telemetry = Telemetry()
+        telemetry = Telemetry(Diary())
         with capture_logs() as lines:
             telemetry.note_save("")
             first = telemetry.saved_at
@@ -148,7 +149,7 @@ def test_a_failed_save_is_tried_again(home: Path) -> None:
     store.may.release(2)
 
     async def main() -> None:
-        telemetries.append(Telemetry())
+        telemetries.append(Telemetry(Diary()))
         saver = Saver(peer, store, telemetries[0], every=0.1)
         for error in ("No space left on device", ""):
             async with trio.open_nursery() as nursery:

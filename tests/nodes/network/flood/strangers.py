@@ -27,8 +27,8 @@ from multiaddr import Multiaddr
 
 from gossipfl.wire import messages as msg
 from gossipfl.wire.frames import KEEP_ALIVE, frame
-from gossipfl_nodes.daemon import logs
 from gossipfl_nodes.network.network import PROTOCOL
+from gossipfl_nodes.observing.logs import Logs
 from tests.nodes.network.hosts import Party, party, say_nothing
 
 MULTISTREAM = b"\x13/multistream/1.0.0\n"
@@ -207,7 +207,7 @@ async def flood(given: dict[str, Any], seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    logs.configure("error")
+    Logs("error")
     logging.disable(logging.CRITICAL)
     print("ready", flush=True)
     for line in sys.stdin:

@@ -1,0 +1,132 @@
+"""What the control API answers and is told: the types, with their units, that its documentation is made from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from gossipfl.protocol.parts.links import MAX_STRIKES
+
+Seconds = Annotated[float, Meta(description="Seconds.")]
+Moment = Annotated[float, Meta(description="Seconds since 1970, by this device's clock.")]
+
+
+class Budget(Struct, frozen=True):
+    """Bytes of frames in any `period` seconds, how many were spent in all, and how many may go out now."""
+
+    limit: float
+    period: float
+    spent: float
+    left: float
+
+
+class Status(Struct, frozen=True):
+    """What a daemon is doing, and has done since it was started."""
+
+    id: str
+    pid: int
+    addresses: list[str]
+    mesh: str
+    task: str
+    topology: str
+    state: Literal["joining", "learning"]
+    incarnation: int
+    seq: Annotated[int, Meta(description="Of the last version that was published in this incarnation.")]
+    age: Annotated[float, Meta(description="Local steps that the model contains, averaged by merging.")]
+    steps: int
+    loss: Annotated[float | None, Meta(description="Mean of the last training phase.")]
+    metrics: Annotated[dict[str, float | None], Meta(description="Of the served model, on held-out data.")]
+    uptime: Seconds
+    joined_after: Annotated[float | None, Meta(description="Seconds from the start to the first training.")]
+    rebases: int
+    publishes: int
+    merges: int
+    longest_gap: Annotated[float, Meta(description="Longest time without a merge since the first one, in seconds.")]
+    refused: Annotated[int, Meta(description="Messages of peers that were refused.")]
+    failures: Annotated[int, Meta(description="Local trainings that failed.")]
+    last_failure: str
+    saved_at: Moment | None
+    save_error: Annotated[str, Meta(description="Why the last save failed; empty if it didn't.")]
+    peers: Annotated[int, Meta(description="That there is a live link to.")]
+    mesh_size: Annotated[int, Meta(description="An estimate of how many devices there are.")]
+    missing: Annotated[int, Meta(description="Peers that were there and can't be reached.")]
+    partition: Annotated[bool, Meta(description="Whether the mesh looks split.")]
+    bytes_sent: int
+    bytes_received: int
+    budget: Budget | None
+
+
+class PeerRow(Struct, frozen=True):
+    """What is known of one peer."""
+
+    id: str
+    live: Annotated[bool, Meta(description="Whether there is a link, and it has greeted.")]
+    addresses: tuple[str, ...]
+    incarnation: int
+    seq: Annotated[int, Meta(description="Of the last version that came from it.")]
+    age: Annotated[float, Meta(description="Of that version, in local steps.")]
+    latency: Annotated[float | None, Meta(description="Seconds to it and back, by the kernel; null without a link.")]
+    staleness: Annotated[
+        float | None,
+        Meta(
+            description="How many of this device's publish intervals that version was behind this device's model;"
+            " negative if ahead. null before the first one."
+        ),
+    ]
+    merges: int
+    merged: Annotated[float | None, Meta(description="Seconds since its last version was merged.")]
+    refused: Annotated[int, Meta(description="Of its messages, in all.")]
+    strikes: Annotated[
+        int,
+        Meta(description=f"Refusals that still count: at {MAX_STRIKES} the link is cut, and a merge takes one off."),
+    ]
+    bytes_sent: Annotated[int, Meta(description="On the link that there is now.")]
+    bytes_received: Annotated[int, Meta(description="On the link that there is now.")]
+
+
+class Version(Struct, frozen=True):
+    """Which model it is: the last version that was published, in which life of the daemon, and its age."""
+
+    incarnation: int
+    seq: int
+    age: Annotated[float, Meta(description="Local steps that it contains, averaged by merging.")]
+
+
+class TensorRow(Struct, frozen=True):
+    """One tensor, where it lies in the model's vector."""
+
+    name: str
+    shape: tuple[int, ...]
+    personal: Annotated[bool, Meta(description="Whether it never leaves the device.")]
+
+
+class Model(Struct, frozen=True):
+    """The model that predictions come from."""
+
+    version: Version
+    published: Annotated[int, Meta(description="Versions, since the start.")]
+    merged: Annotated[int, Meta(description="Versions of peers, since the start.")]
+    metrics: Annotated[dict[str, float | None], Meta(description="On held-out data.")]
+    sha256: Annotated[
+        str,
+        Meta(
+            description="Of the served values of all tensors that are not personal, in order, as little-endian float32."
+        ),
+    ]
+    parameters: int
+    shared: Annotated[int, Meta(description="Parameters that are not personal.")]
+    fingerprint: Annotated[str, Meta(description="Of the layout; equal on all devices of a mesh.")]
+    tensors: list[TensorRow]
+
+
+class Stopping(Struct, frozen=True):
+    """The daemon is about to end."""
+
+    stopping: bool
+
+
+class Wiring(Struct, frozen=True, forbid_unknown_fields=True):
+    """Who gets a publish: a live topology as `k-out:k=3`, or a graph file on this device."""
+
+    topology: str

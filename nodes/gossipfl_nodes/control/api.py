@@ -1,0 +1,33 @@
+"""The API: which path does what. All of it stands here."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+
+from gossipfl_nodes.control.operations import Operation, application
+from gossipfl_nodes.control.orders import Orders
+from gossipfl_nodes.control.view import View
+from gossipfl_nodes.control.watch import Watch
+from gossipfl_nodes.observing.diary import Diary
+from gossipfl_nodes.observing.logs import Logs
+
+
+def operations(view: View, orders: Orders, diary: Diary, logs: Logs) -> list[Operation]:
+    """All that the API can do."""
+    watch = Watch(diary, logs)
+    return [
+        Operation("GET", "/v1/status", view.status),
+        Operation("GET", "/v1/peers", view.peers),
+        Operation("GET", "/v1/model", view.model),
+        Operation("GET", "/v1/metrics", view.metrics),
+        Operation("GET", "/v1/events", watch.events),
+        Operation("GET", "/v1/logs", watch.logs),
+        Operation("GET", "/v1/topology", view.topology),
+        Operation("PUT", "/v1/topology", orders.rewire),
+        Operation("POST", "/v1/stop", orders.stop),
+    ]
+
+
+def api(view: View, orders: Orders, diary: Diary, logs: Logs) -> Starlette:
+    """The ASGI application."""
+    return application(operations(view, orders, diary, logs))

@@ -1,0 +1,43 @@
+"""The orders: what the control API can have a running daemon do.
+
+Whatever moves the protocol is an event for the peer, which the driver hands to it like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import trio
+
+from gossipfl.protocol.events import Event, Rewired
+from gossipfl_nodes.control.answers import Stopping, Wiring
+from gossipfl_nodes.daemon.driver import Driver
+from gossipfl_topology.live import Topology
+
+
+class Orders:
+    """What can be had done by one daemon.
+
+    Args:
+        driver: of its peer.
+        outbox: leads to the driver.
+        stop: set, it ends the daemon.
+        find: the topology that a text names, in this device's files too.
+    """
+
+    def __init__(
+        self, driver: Driver, outbox: trio.MemorySendChannel[Event], stop: trio.Event,
+        find: Callable[[str], Awaitable[Topology]],
+    ) -> None:  # fmt: skip
+        self._driver, self._outbox, self._stop, self._find = driver, outbox, stop, find
+
+    async def stop(self) -> Stopping:
+        """Stop the daemon gracefully."""
+        self._stop.set()
+        return Stopping(stopping=True)
+
+    async def rewire(self, body: Wiring) -> Wiring:
+        """Change who gets a publish, until the daemon is restarted."""
+        topology = await self._find(body.topology)
+        await self._driver.ask(Rewired(topology), self._outbox)
+        return Wiring(topology.name)
