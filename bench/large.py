@@ -86,7 +86,12 @@ def exchange(size: int, codec: str) -> list[dict[str, Any]]:
                 home = Home(Path(folder) / name)
                 home.create()
                 identity.create(home.key)
-                keys = {"network.listen": "/ip4/127.0.0.1/tcp/0", "task.name": f"{task}:walk", "gossip.codec": codec}
+                keys = {
+                    "network.open": "true",
+                    "network.listen": "/ip4/127.0.0.1/tcp/0",
+                    "task.name": f"{task}:walk",
+                    "gossip.codec": codec,
+                }
                 if homes:
                     keys["network.bootstrap"] = look(homes[0], bool)["addresses"][0]
                 write_durably(home.config, template(keys).encode())

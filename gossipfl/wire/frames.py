@@ -66,7 +66,8 @@ class FrameDecoder:
     """
 
     def __init__(self, max_body: int) -> None:
-        self._max_body = max_body
+        self.max_body = max_body
+        """May be raised meanwhile."""
         self._parts: list[bytes] = []
         """What is not cut yet: put together once, when there is a body in it."""
         self._start = 0
@@ -98,8 +99,8 @@ class FrameDecoder:
                 self._start = 0
             (stream,) = self._parts
             (length,) = _LENGTH.unpack_from(stream, self._start)
-            if length > self._max_body:
-                raise RemoteError(f"frame of {length} bytes; at most {self._max_body} are allowed")
+            if length > self.max_body:
+                raise RemoteError(f"frame of {length} bytes; at most {self.max_body} are allowed")
             self._wanted = LENGTH_BYTES + length
             if self.held >= self._wanted:
                 end = self._start + self._wanted

@@ -14,16 +14,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from gossipfl.errors import LocalError
+from gossipfl.membership.charter import Charter
 from gossipfl.output.files import write_durably
+from gossipfl.protocol.settings import Settings
 from gossipfl_nodes.commands import client
 from gossipfl_nodes.daemon.config import template
 from gossipfl_nodes.demo.gauges import children
+from gossipfl_nodes.disk import trust
 from gossipfl_nodes.disk.home import Home
 from gossipfl_nodes.network import identity
+from tests.gossipfl.builders import Device
 
 GENEROUS = 40.0
 """Seconds until something that takes three is given up: other work shares this machine."""
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
+MESH_KEY = bytes(range(32))
 
 T = TypeVar("T")
 
@@ -67,7 +72,7 @@ def runs(pid: int) -> bool:
 
 
 class Daemon:
-    """One device: a home, and the process of its daemon."""
+    """One device: a home, and the process of its daemon. All are of one closed mesh, if nothing else is said."""
 
     def __init__(self, folder: Path, **keys: str) -> None:
         """Keys of the configuration, with __ for the dot."""
@@ -76,6 +81,9 @@ class Daemon:
         self.id = identity.create(self.home.key)
         given = {"network.listen": LOOPBACK} | {key.replace("__", "."): value for key, value in keys.items()}
         write_durably(self.home.config, template(given).encode())
+        if given.get("network.open") != "true":
+            founder = Device(1, mesh=given.get("gossip.mesh", Settings().mesh))
+            trust.settle(self.home.trust, self.home.mesh_key, Charter(founder.id, founder.admit(self.id)), MESH_KEY)
         self.process: subprocess.Popen[bytes] | None = None
         self.within: tuple[str, ...] = ()
         """A command that runs the daemon's, as in another network namespace."""

@@ -17,27 +17,34 @@ from gossipfl_nodes.disk.home import Home
 
 
 def init(arguments: list[str]) -> int:
-    """Make this device's home: its key and its configuration."""
+    """Make this device's home: its key, its configuration, and a mesh of its own, which others can join."""
     parser = options.parser("init", init.__doc__, keys=True, json=True)
     given = parser.parse_args(arguments)
     from gossipfl.output.files import write_durably
-    from gossipfl_nodes.daemon.config import template
+    from gossipfl_nodes.daemon.config import load, template
+    from gossipfl_nodes.disk import trust
     from gossipfl_nodes.network import identity
 
     home = Home(given.home)
     text = template(options.absolute(options.flags(given)))
-    if home.config.exists():
+    founds = not load(home.config, os.environ, options.absolute(options.flags(given))).config.network.open
+    if home.config.exists() and (home.trust.exists() or not founds):
         print(f"gossipfl init: {home.config}: there is a configuration already; edit it", file=sys.stderr)
         return Exit.CANNOT_CREATE
     home.create()
     peer = identity.id_of(home.key) if home.key.exists() else identity.create(home.key)
-    write_durably(home.config, text.encode())
+    if not home.config.exists():
+        write_durably(home.config, text.encode())
+    if founds and not home.trust.exists():
+        trust.found(home.trust, home.mesh_key, peer)
     if given.json:
         print_json({"id": peer, "home": str(home.path), "config": str(home.config), "key": str(home.key)})
     else:
         where = "" if given.home is None else f" --home {given.home}"
         print(f"id      {peer}\nconfig  {home.config}\nkey     {home.key} (this device's identity; keep it)\n")
         print(f"next: gossipfl run{where}")
+        if founds:
+            print(f"then: gossipfl invite{where} makes a ticket, with which another device joins this mesh")
     return Exit.OK
 
 
@@ -79,14 +86,8 @@ def run(arguments: list[str]) -> int:
         local, rest = group.split(LocalError)
         if local is None or rest is not None:
             raise
-        raise _first(local) from None
+        raise options.first(local) from None
     return Exit.OK
-
-
-def _first(group: BaseException) -> BaseException:
-    while isinstance(group, BaseExceptionGroup):
-        group = group.exceptions[0]
-    return group
 
 
 def stop(arguments: list[str]) -> int:

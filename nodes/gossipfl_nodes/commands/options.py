@@ -47,3 +47,10 @@ def absolute(flags: dict[str, str]) -> dict[str, str]:
 
 def _shown(value: Any) -> str:
     return ",".join(value) or "none" if isinstance(value, tuple) else str(value) or "none"
+
+
+def first(group: BaseException) -> BaseException:
+    """What ended a nursery, without the groups that nurseries put around it."""
+    while isinstance(group, BaseExceptionGroup):
+        group = group.exceptions[0]
+    return group

@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from gossipfl.protocol.parts.links import MAX_STRIKES
 
+DAY, MONTH = 86_400.0, 31 * 86_400.0
 Seconds = Annotated[float, Meta(description="Seconds.")]
 Moment = Annotated[float, Meta(description="Seconds since 1970, by this device's clock.")]
 
@@ -28,6 +29,7 @@ class Status(Struct, frozen=True):
     pid: int
     addresses: list[str]
     mesh: str
+    open: Annotated[bool, Meta(description="Whether anybody may join who can reach it.")]
     task: str
     topology: str
     state: Literal["joining", "learning"]
@@ -118,6 +120,33 @@ class Model(Struct, frozen=True):
     shared: Annotated[int, Meta(description="Parameters that are not personal.")]
     fingerprint: Annotated[str, Meta(description="Of the layout; equal on all devices of a mesh.")]
     tensors: list[TensorRow]
+
+
+class Inviting(Struct, frozen=True, forbid_unknown_fields=True):
+    """Let one device join, whichever shows the ticket first."""
+
+    seconds: Annotated[float, Meta(gt=0, le=MONTH, description="Until the ticket is no good any more.")] = DAY
+    admin: Annotated[bool, Meta(description="Whether it may admit and ban others; the founder's to say.")] = False
+
+
+class Admitting(Struct, frozen=True, forbid_unknown_fields=True):
+    """Let a device join whose id is known."""
+
+    device: str
+    admin: Annotated[bool, Meta(description="Whether it may admit and ban others; the founder's to say.")] = False
+
+
+class Ticketed(Struct, frozen=True):
+    """What the new device needs. It is secret."""
+
+    ticket: str
+    expires: Annotated[float | None, Meta(description="Seconds since 1970; null if it does not.")]
+
+
+class Banning(Struct, frozen=True, forbid_unknown_fields=True):
+    """A device that shall be of the mesh no more, for good."""
+
+    device: str
 
 
 class Stopping(Struct, frozen=True):

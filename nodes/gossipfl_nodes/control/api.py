@@ -24,6 +24,9 @@ def operations(view: View, orders: Orders, diary: Diary, logs: Logs) -> list[Ope
         Operation("GET", "/v1/logs", watch.logs),
         Operation("GET", "/v1/topology", view.topology),
         Operation("PUT", "/v1/topology", orders.rewire),
+        Operation("POST", "/v1/invite", orders.invite),
+        Operation("POST", "/v1/allow", orders.allow),
+        Operation("POST", "/v1/ban", orders.ban),
         Operation("POST", "/v1/stop", orders.stop),
     ]
 

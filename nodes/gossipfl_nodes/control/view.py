@@ -90,6 +90,7 @@ class View:
             pid=os.getpid(),
             addresses=self.addresses,
             mesh=peer.settings.mesh,
+            open=peer.members is None,
             task=self._task,
             topology=peer.contacts.topology.name,
             state="learning" if peer.joining is None else "joining",

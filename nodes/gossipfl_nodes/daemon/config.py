@@ -50,9 +50,16 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         Meta(
             description="Whether devices of one mesh on one LAN find each other by themselves. The mesh's name is not"
-            " told, but whoever guesses it can check the guess."
+            " told, but in an open mesh whoever guesses it can check the guess."
         ),
     ] = True
+    open: Annotated[
+        bool,
+        Meta(
+            description="Whether anybody may join who can reach this device and knows the mesh's name and the model's"
+            " layout, see what others publish and change what they learn. All devices of a mesh must agree on it."
+        ),
+    ] = False
 
 
 class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):

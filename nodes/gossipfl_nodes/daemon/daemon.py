@@ -27,14 +27,16 @@ from gossipfl_nodes.control.api import api
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.server import serve_socket
 from gossipfl_nodes.control.view import View
-from gossipfl_nodes.daemon.config import Loaded
+from gossipfl_nodes.daemon.config import Config, Loaded
 from gossipfl_nodes.daemon.driver import Driver
+from gossipfl_nodes.daemon.gate import Gate
 from gossipfl_nodes.daemon.saver import Saver
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.disk.home import Home
 from gossipfl_nodes.disk.recorder import Recorder
 from gossipfl_nodes.disk.store import Store
+from gossipfl_nodes.disk.trust import Trust, load_key
 from gossipfl_nodes.network import identity
 from gossipfl_nodes.network.discovery.bootstrap import keep_meeting
 from gossipfl_nodes.network.discovery.bootstrap import read as read_bootstrap
@@ -74,7 +76,8 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
     rng = random.SystemRandom()
     training = Training(config.task, np.random.default_rng(rng.getrandbits(128)))
     key = identity.load(home.key)
-    bootstrap, unknown = read_bootstrap(config.network.bootstrap)
+    gate = _gate(home, config, key)
+    bootstrap, unknown = read_bootstrap((*config.network.bootstrap, *(gate.addresses if gate else ())))
     telemetry = Telemetry(Diary())
     stop = trio.Event()
     # Nothing waits in between: a reader holds its frame until the peer takes it, and its sender waits.
@@ -94,13 +97,14 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 open_network(
                     key, config.network.listen, outbox, limit, telemetry.refuse,
                     allowed=Limits.of(limit, settings.interval), announce=config.network.announce,
+                    secret=gate.secret if gate else None, redeem=gate.redeem if gate else None,
                 ) as network,
                 inbox,
             ):  # fmt: skip
                 topology = _topology(settings.topology, network.id)
                 origin = Origin(
                     network.id, schema, initial, settings, rng.getrandbits(128), incarnation, network.addresses,
-                    bootstrap, topology, saved=saved,
+                    bootstrap, topology, saved=saved, charter=gate.charter if gate else None,
                 )  # fmt: skip
                 peer = await trio.to_thread.run_sync(origin.peer)  # a large model takes a second
                 recorder = stack.enter_context(Recorder(record, origin)) if record is not None else None
@@ -108,13 +112,13 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                     log.info("going on from what was saved", age=saved.model.age, peers=len(saved.notes.peers))
                 del origin, initial, saved  # as large as the model
                 saver = Saver(peer, store, telemetry, config.disk.every)
-                driver = Driver(peer, network, training, saver, telemetry, recorder)
+                driver = Driver(peer, network, training, saver, telemetry, recorder, gate)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
 
                 async def find(text: str) -> Topology:
                     return await trio.to_thread.run_sync(_topology, text, network.id)  # it may be a large file
 
-                orders = Orders(driver, outbox, stop, find)
+                orders = Orders(driver, outbox, stop, find, gate, lambda: view.addresses)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(serve_socket, api(view, orders, telemetry.diary, logs), socket)
@@ -124,13 +128,26 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                     for address in unknown:
                         nursery.start_soon(keep_meeting, network, address)
                     if config.network.mdns:
-                        nursery.start_soon(keep_finding, network, settings.mesh)
+                        nursery.start_soon(keep_finding, network, gate.secret if gate else settings.mesh.encode())
                     await driver.run(inbox, outbox)
                     nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
                 await training.stop()
     log.info("stopped")
+
+
+def _gate(home: Home, config: Config, key: bytes) -> Gate | None:
+    """What keeps strangers out; None if the mesh is open."""
+    if config.network.open:
+        log.warning(
+            "this mesh is open: whoever can reach a device and knows the mesh's name can join, see models and change"
+            " them; network.open = false and invitations keep strangers out"
+        )
+        return None
+    me = identity.id_of(home.key)
+    trust = Trust(home.trust, me, config.gossip.mesh)
+    return Gate(me, key, config.gossip.mesh, load_key(home.mesh_key), trust)
 
 
 async def _stop_driver(stop: trio.Event, outbox: trio.MemorySendChannel[Event], scope: trio.CancelScope) -> None:

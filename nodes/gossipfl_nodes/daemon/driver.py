@@ -14,6 +14,7 @@ import trio
 from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import Peer
+from gossipfl_nodes.daemon.gate import Gate
 from gossipfl_nodes.daemon.saver import Saver
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import BIG_MODEL, Training, copy
@@ -22,11 +23,14 @@ from gossipfl_nodes.network.network import Network
 
 
 class Driver:
-    """Runs one peer on a network, with a training process, a saver, and a recorder of all that happens to the peer."""
+    """Runs one peer on a network, with a training process, a saver, and a recorder of all that happens to the peer.
+
+    In a closed mesh there is a gate.
+    """
 
     def __init__(
         self, peer: Peer, network: Network, training: Training, saver: Saver, telemetry: Telemetry,
-        recorder: Recorder | None = None,
+        recorder: Recorder | None = None, gate: Gate | None = None,
     ) -> None:  # fmt: skip
         self._peer = peer
         self._network = network
@@ -34,6 +38,7 @@ class Driver:
         self._saver = saver
         self._telemetry = telemetry
         self._recorder = recorder
+        self._gate = gate
         self._epoch = time.time() - trio.current_time()
         """Added to trio's clock, which never runs back, it is the time of day at the start: see Peer.handle."""
         self._timers: dict[Any, trio.CancelScope] = {}
@@ -111,6 +116,12 @@ class Driver:
             case ev.Disconnect(peer, reason):
                 self._telemetry.note_disconnect(peer, reason)
                 self._network.disconnect(peer)
+            case ev.Admitted(peer):
+                self._network.admit(peer)
+            case ev.Revoked(revocation):
+                assert self._gate is not None  # or nobody's word would have counted
+                self._gate.remember(revocation)
+                self._telemetry.note(effect)
             case ev.Joined():
                 self._saver.joined()
                 self._telemetry.note(effect)

@@ -22,16 +22,19 @@ from typing import Any, Self
 from msgspec import Struct
 
 from gossipfl.errors import LocalError
+from gossipfl.membership.charter import Charter
 from gossipfl.output.files import write_durably
 from gossipfl_nodes.commands import client
 from gossipfl_nodes.daemon.config import template
 from gossipfl_nodes.demo.gauges import children
+from gossipfl_nodes.disk import trust
 from gossipfl_nodes.disk.home import Home
 from gossipfl_nodes.network import identity
 from gossipfl_topology.wiring import Wiring
 
 STOP_SECONDS = 10.0
 COUNTERS = ("bytes_sent", "bytes_received", "merges", "steps")
+MESH = "demo"
 TAIL = 12
 """Lines of a dead daemon's log that are shown."""
 
@@ -94,6 +97,7 @@ class Mesh:
         if (drawn := self._plan.wiring.file([member.id for member in self.members])) is not None:
             topology = str(self._folder.absolute() / "graph.json")
             write_durably(Path(topology), drawn.encode())
+        close([member.home for member in self.members], MESH)
         for index, port in enumerate(ports):
             self._configure(index, port, topology, bootstrap=self._address(0, ports) if index else "")
         try:
@@ -183,7 +187,7 @@ class Mesh:
             "task.index": str(index),
             "task.count": str(plan.wiring.nodes),
             "task.seed": str(plan.seed),
-            "gossip.mesh": "demo",
+            "gossip.mesh": MESH,
             "gossip.topology": topology,
             "gossip.role": plan.wiring.role(index),
             **plan.gossip,
@@ -216,6 +220,20 @@ PR_SET_PDEATHSIG = 1
 def _end_with_parent() -> None:
     """Have the kernel end this process when the demo is killed without a word."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def close(homes: list[Home], mesh: str) -> None:
+    """Make one closed mesh of these homes, which have keys; the first one has founded it.
+
+    It takes one who has all their keys in one place, as here. Devices of their own join by invitation.
+    """
+    first, *others = homes
+    founder = identity.id_of(first.key)
+    trust.found(first.trust, first.mesh_key, founder)
+    members, secret = trust.Trust(first.trust, founder, mesh).members, trust.load_key(first.mesh_key)
+    for home in others:
+        credential = members.admit(identity.id_of(home.key), founder, identity.signer(identity.load(first.key)))
+        trust.settle(home.trust, home.mesh_key, Charter(founder, credential), secret)
 
 
 def _free_ports(count: int) -> list[int]:

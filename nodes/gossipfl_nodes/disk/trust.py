@@ -1,7 +1,7 @@
 """What a device keeps of its mesh: the key that all of it share, and the charter, with the invitations it has made.
 
 HOME/mesh.key     32 bytes as other implementations of libp2p keep them (specs/pnet), 0600
-HOME/trust.json   who founded the mesh, why this device is of it, who was banned, who may join; 0600
+HOME/trust.json   who founded the mesh, why this device is of it, who let it in, who was banned, who may join; 0600
 
 Each change is on disk before it counts. An invitation is kept as the hash of its secret, and is good for one device,
 which may ask again for what it got.
@@ -23,6 +23,7 @@ from msgspec import Meta, Struct
 from gossipfl.errors import LocalError
 from gossipfl.membership.charter import Charter, Members, Revocation, Sign
 from gossipfl.output.files import write_durably
+from gossipfl.wire.messages import Addresses
 
 KEY_BYTES = SECRET_BYTES = 32
 FORMAT = 1
@@ -46,6 +47,8 @@ class Invitation(Struct, forbid_unknown_fields=True):
 class _Kept(Struct, forbid_unknown_fields=True):
     format: int
     charter: Charter
+    addresses: Addresses = ()
+    """Of the device that let this one in, with its id."""
     invitations: list[Invitation] = []
 
 
@@ -69,6 +72,11 @@ class Trust:
     def charter(self) -> Charter:
         """As the peer starts with it."""
         return self._kept.charter
+
+    @property
+    def addresses(self) -> Addresses:
+        """Of the device that let this one in, with its id: where to begin from."""
+        return self._kept.addresses
 
     def remember(self, revocation: Revocation) -> None:
         """Somebody is of the mesh no more; raises LocalError if that can't be written."""
@@ -121,10 +129,10 @@ def found(trust: Path, key: Path, me: str) -> None:
     settle(trust, key, Charter(me), os.urandom(KEY_BYTES))
 
 
-def settle(trust: Path, key: Path, charter: Charter, secret: bytes) -> None:
-    """Be of the mesh that `charter` is of and whose key is `secret`; raises LocalError."""
+def settle(trust: Path, key: Path, charter: Charter, secret: bytes, addresses: Addresses = ()) -> None:
+    """Be of the mesh that `charter` is of, whose key is `secret`, and which can be found there; raises LocalError."""
     write_durably(key, f"{_HEAD}{secret.hex()}\n".encode(), mode=0o600)
-    _write(trust, _Kept(FORMAT, charter))
+    _write(trust, _Kept(FORMAT, charter, addresses))
 
 
 def is_alone(trust: Path) -> bool:
@@ -153,7 +161,9 @@ def _read(path: Path) -> _Kept:
     try:
         kept = msgspec.json.decode(content, type=_Kept)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise LocalError(f"{path}: damaged: {error}; restore it from a copy, or join again with another --home") from error
+        raise LocalError(
+            f"{path}: damaged: {error}; restore it from a copy, or join again with another --home"
+        ) from error
     if kept.format != FORMAT:
         raise LocalError(f"{path}: format {kept.format}; this version reads {FORMAT}: use the one that wrote it")
     return kept
@@ -163,8 +173,10 @@ def _content(path: Path) -> bytes:
     try:
         mode, content = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
     except FileNotFoundError:
-        raise LocalError(f"{path}: not there: this device is of no mesh; gossipfl join TICKET takes it into one,"
-                         " gossipfl init founds one, and network.open = true does without") from None
+        raise LocalError(
+            f"{path}: not there: this device is of no mesh; gossipfl join TICKET takes it into one,"
+            " gossipfl init founds one, and network.open = true does without"
+        ) from None
     except OSError as error:
         raise LocalError(f"{path}: can't be read: {error.strerror}") from error
     if mode & 0o077:

@@ -24,6 +24,7 @@ from multiaddr import Multiaddr
 from gossipfl_nodes.network import limits
 from gossipfl_nodes.network.limits import Bucket, Limits, place_of
 from gossipfl_nodes.network.pieces import Pieces
+from gossipfl_nodes.network.pnet import Cipher
 
 READ_AHEAD = 1 << 18
 """Bytes read from a socket at once. Noise asks for 2 bytes, then for the rest: a turn of the event loop each."""
@@ -36,10 +37,13 @@ ESTABLISHED = 1
 class Tap(TrioTCPStream):
     """A socket that is read in large pieces, and no faster than its meter allows."""
 
-    def __init__(self, stream: trio.SocketStream, meter: Bucket) -> None:
+    def __init__(self, stream: trio.SocketStream, meter: Bucket, cipher: Cipher | None) -> None:
         super().__init__(stream)
         self.meter = meter
         """Of bytes."""
+        self._cipher = cipher
+        self._turn = trio.Lock()
+        """Bytes leave in the order in which they are enciphered."""
         self.ahead = Pieces()
         """What was read before anybody asked for it."""
 
@@ -50,10 +54,22 @@ class Tap(TrioTCPStream):
 
     async def fetch(self) -> bytes:
         """The next bytes from the kernel, beyond those in `ahead`; empty where the connection has ended."""
-        await self.settle()
-        data = await super().read(min(READ_AHEAD, max(1, int(self.meter.room(trio.current_time())))))
-        self.meter.take(len(data), trio.current_time())
-        return data
+        while True:
+            await self.settle()
+            data = await super().read(min(READ_AHEAD, max(1, int(self.meter.room(trio.current_time())))))
+            self.meter.take(len(data), trio.current_time())
+            if self._cipher is None or not data:
+                return data
+            if data := self._cipher.decrypt(data):
+                return data
+
+    async def write(self, data: bytes) -> None:
+        """Send `data`."""
+        if self._cipher is None:
+            await super().write(data)
+            return
+        async with self._turn:
+            await super().write(self._cipher.encrypt(data))
 
     async def read(self, n: int | None = None) -> bytes:
         """Up to `n` bytes: from what is left of the last large read, or of the next one."""
@@ -78,11 +94,12 @@ class Door(TCP, INotifee):
 
     Args:
         allowed: what a connection may send.
+        secret: the key of a private network, 32 bytes, if it is one.
     """
 
-    def __init__(self, allowed: Limits) -> None:
+    def __init__(self, allowed: Limits, secret: bytes | None = None) -> None:
         super().__init__()
-        self._allowed = allowed
+        self._allowed, self._secret = allowed, secret
         self.on_connected: Callable[[INetConn], None] | None = None
         self.on_disconnected: Callable[[INetConn], None] | None = None
         """To be called with each connection that is through its handshake, and with each that has ended."""
@@ -106,7 +123,8 @@ class Door(TCP, INotifee):
         return _Listener(self, handler_function)
 
     def _tap(self, stream: trio.SocketStream) -> Tap:
-        return Tap(stream, Bucket(self._allowed.stranger, trio.current_time()))
+        cipher = Cipher(self._secret) if self._secret is not None else None
+        return Tap(stream, Bucket(self._allowed.stranger, trio.current_time()), cipher)
 
     # --- coming in
 

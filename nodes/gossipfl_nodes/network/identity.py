@@ -17,6 +17,7 @@ from gossipfl.membership.ids import KEY_BYTES, PROTOBUF_KEY
 from gossipfl.membership.ids import id_of as id_of_public
 from gossipfl.output.files import write_durably
 
+
 def create(path: Path) -> str:
     """Make a key in the new file `path`, mode 0600, and return the device's id.
 

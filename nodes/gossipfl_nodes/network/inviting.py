@@ -61,7 +61,7 @@ async def ask(host: IHost, peer: ID, secret: bytes) -> Charter:
             await stream.write(secret)
             size = int.from_bytes(await _exactly(stream, LENGTH_BYTES), "big")
             answer = msgspec.msgpack.decode(await _exactly(stream, size), type=Answer)
-    except Exception as error:  # noqa: BLE001 - libp2p raises whatever it meets
+    except Exception as error:
         raise LocalError(f"the device that made the ticket does not answer: {error or type(error).__name__}") from error
     if answer.charter is None:
         raise LocalError(f"the device that made the ticket says: {answer.reason[:200]}")

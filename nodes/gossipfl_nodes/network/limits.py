@@ -10,6 +10,7 @@
     PER_PEER        connections             a peer              is cut
     PER_PLACE, ALL  connections             a place, all        is dropped
     STRANGERS       without a link          all                 the oldest of them is cut
+    STRANGER_FRAME  bytes of a frame        a stranger          is cut
     FIRST_WORD      seconds to a link, and from there to a frame: is cut
     STREAMS         open at a time          a connection        is cut
     UNREAD          bytes nobody took yet   a connection        is cut
@@ -73,6 +74,8 @@ WEIGHT = 4096
 """Bytes that a Yamux frame counts for at least: as much work as this many bytes make, or more."""
 STRANGER = Rate(16 << 10, 128 << 10)
 """Bytes, of connections without a link: a handshake, a stream and a Hello are less than 10 kB in a dozen frames."""
+STRANGER_FRAME = 4 << 10
+"""Bytes of a frame body from who is not admitted yet: a credential and a greeting are 0.5 kB each."""
 BASE = 64 << 10
 """Bytes a second that every link has whatever its model: greetings, peer exchange, keep-alives."""
 POOL = 32 << 20

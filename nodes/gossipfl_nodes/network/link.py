@@ -39,10 +39,14 @@ class Link:
 
     Args:
         allowed: what the peer may send, and how much may wait to be sent to it: two of the largest frames.
+        dialled: have we made it?
+        admitted: is the peer no stranger? Those may send small frames only.
     """
 
-    def __init__(self, allowed: Limits) -> None:
+    def __init__(self, allowed: Limits, *, dialled: bool = False, admitted: bool = True) -> None:
         self._allowed = allowed
+        self.dialled, self.admitted = dialled, admitted
+        self._decoder = FrameDecoder(allowed.max_body if admitted else limits.STRANGER_FRAME)
         self._frames = Bucket(allowed.frames, trio.current_time())
         self.bytes_sent = 0
         self.bytes_received = 0
@@ -58,6 +62,10 @@ class Link:
         self._queue: deque[tuple[bytes, bool]] = deque()
         self._wake = trio.Event()
         self._sending = False
+
+    def admit(self) -> None:
+        """The peer is no stranger any more."""
+        self.admitted, self._decoder.max_body = True, self._allowed.max_body
 
     def put(self, body: bytes, *, supersedes: bool) -> None:
         """Queue a frame; with `supersedes`, instead of an earlier such frame that is still waiting."""
@@ -116,7 +124,7 @@ class Link:
             RemoteError: the stream breaks the framing, or nothing comes at all.
             Exception: whatever libp2p raises when a stream ends.
         """
-        decoder = FrameDecoder(self._allowed.max_body)
+        decoder = self._decoder
         with trio.CancelScope(deadline=trio.current_time() + limits.FIRST_WORD) as first:
             while True:
                 data = await stream.read(READ_SIZE)

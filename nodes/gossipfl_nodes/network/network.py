@@ -30,8 +30,9 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from gossipfl.errors import LocalError, RemoteError
+from gossipfl.membership.charter import Charter
 from gossipfl.protocol.events import Connected, DialFailed, Disconnected, Event, Found, Readdressed, Received
-from gossipfl_nodes.network import cures, limits
+from gossipfl_nodes.network import cures, inviting, limits
 from gossipfl_nodes.network.discovery import addresses as places
 from gossipfl_nodes.network.door import Door
 from gossipfl_nodes.network.limits import MAX_LINKS, Limits
@@ -63,6 +64,8 @@ class Network:
         allowed: Limits,
         refuse: Refuse,
         announce: tuple[str, ...],
+        *,
+        closed: bool,
     ) -> None:
         self.id = str(host.get_id())
         self._host = host
@@ -70,6 +73,8 @@ class Network:
         self._nursery = nursery
         self._allowed = allowed
         self._refuse = refuse
+        self._closed = closed
+        """Are those who have a link strangers until the core says otherwise?"""
         self._strangers: dict[IMuxedConn, None] = {}
         """Connections without a link, the oldest first."""
         self._dialling: set[str] = set()
@@ -114,6 +119,13 @@ class Network:
         if link is not None:
             link.scope.cancel()
 
+    def admit(self, peer: str) -> None:
+        """`peer` is no stranger any more."""
+        if (link := self.links.get(peer)) is not None:
+            link.admit()
+            for connection in link.connections:
+                self._trust(connection)
+
     async def found(self, peer: str, addresses: tuple[str, ...]) -> None:
         """Somebody who claims to be of the mesh can be reached at `addresses`."""
         if peer != self.id:
@@ -127,8 +139,19 @@ class Network:
         """
         peer_id = await cures.dial(self._host, None, [address], DIAL_TIMEOUT)
         if str(peer_id) not in self.links:
-            self._open(peer_id)
+            self._open(peer_id, dialled=True)
         return str(peer_id)
+
+    async def redeem(self, address: str, secret: bytes) -> Charter:
+        """What whoever is at `address`, a multiaddr with its id, has for this device that knows `secret`.
+
+        Raises:
+            ConnectionError: it does not answer there.
+            LocalError: it has nothing.
+        """
+        where, _, peer = address.partition("/p2p/")
+        peer_id = await cures.dial(self._host, ID.from_string(peer), [where], DIAL_TIMEOUT)
+        return await inviting.ask(self._host, peer_id, secret)
 
     async def moved(self) -> None:
         """Return when `addresses` are others."""
@@ -173,7 +196,7 @@ class Network:
                 await trio.sleep(0.01)
         if peer not in self.links and len(self.links) >= MAX_LINKS:
             raise RemoteError(f"{MAX_LINKS} links are all there is")
-        link = self.links.get(peer) or self._open(peer_id)
+        link = self.links.get(peer) or self._open(peer_id, dialled=False)
         link.read = True
         self._use(stream.muxed_conn, link)
 
@@ -205,7 +228,7 @@ class Network:
         else:
             self._dialling.discard(peer)
             if peer not in self.links:
-                self._open(peer_id)
+                self._open(peer_id, dialled=True)
 
     def _note_failure(self, peer: str, reason: str) -> None:
         now = trio.current_time()
@@ -219,8 +242,8 @@ class Network:
         with contextlib.suppress(trio.BrokenResourceError):  # nobody drives us any more
             await self._events.send(event)
 
-    def _open(self, peer_id: ID) -> Link:
-        link = self.links[str(peer_id)] = Link(self._allowed)
+    def _open(self, peer_id: ID, *, dialled: bool) -> Link:
+        link = self.links[str(peer_id)] = Link(self._allowed, dialled=dialled, admitted=not self._closed)
         self._nursery.start_soon(self._keep, peer_id, link)
         return link
 
@@ -250,8 +273,12 @@ class Network:
         """A stream of `link` is on `connection`."""
         if connection not in link.connections:
             link.connections.add(connection)
-            self._strangers.pop(connection, None)
-            cures.meter(connection).widen(self._allowed.link, trio.current_time())
+            if link.admitted:
+                self._trust(connection)
+
+    def _trust(self, connection: IMuxedConn) -> None:
+        self._strangers.pop(connection, None)
+        cures.meter(connection).widen(self._allowed.link, trio.current_time())
 
     def _make_room(self) -> None:
         """Keep what all links have received within bounds: the link with the most to keep makes room."""
@@ -267,7 +294,7 @@ class Network:
             with link.scope:
                 stream = await cures.open_stream(self._host, peer_id, PROTOCOL, DIAL_TIMEOUT)
                 self._use(stream.muxed_conn, link)
-                await self._tell(Connected(peer))
+                await self._tell(Connected(peer, link.dialled))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(link.write_to, stream)
                     await watch(lambda: cures.silence(self._host, peer_id))
@@ -313,6 +340,8 @@ async def open_network(
     *,
     allowed: Limits | None = None,
     announce: tuple[str, ...] = (),
+    secret: bytes | None = None,
+    redeem: inviting.Redeem | None = None,
 ) -> AsyncIterator[Network]:
     """A running network.
 
@@ -324,6 +353,9 @@ async def open_network(
         refuse: called with a peer and a reason when its stream can't be read on.
         allowed: what peers may use up; by default as for a publish every second.
         announce: multiaddrs to tell others beside those that it listens on.
+        secret: the key of a closed mesh, 32 bytes: who does not have it sees noise, and who is not admitted by the core
+            has no more than a stranger may have.
+        redeem: what answers those who were invited.
 
     Raises:
         LocalError: an address that is not a TCP multiaddr, or that can't be listened on.
@@ -333,7 +365,7 @@ async def open_network(
     announce = tuple(places.checked("network.announce", address) for address in announce)
     pair = ed25519_key_pair(key)
     allowed = allowed or Limits.of(max_body, interval=1.0)
-    door = Door(allowed)
+    door = Door(allowed, secret)
     host = new_host(
         key_pair=pair,
         transports=[door],
@@ -354,11 +386,13 @@ async def open_network(
     async with host.run(listen_addrs=addresses), trio.open_nursery() as nursery:
         if len(host.get_transport_addrs()) < len(addresses):
             raise LocalError(f"network.listen = {', '.join(listen)}: can't listen there; is the port taken?")
-        network = Network(host, events, nursery, allowed, refuse, announce)
+        network = Network(host, events, nursery, allowed, refuse, announce, closed=secret is not None)
         door.on_connected, door.on_disconnected = network.note_connection, network.forget_connection
         nursery.start_soon(network.follow)
         cures.guard_negotiation(host)
         host.set_stream_handler(TProtocol(PROTOCOL), cures.guard(network.accept))
+        if redeem is not None:
+            host.set_stream_handler(TProtocol(inviting.PROTOCOL), cures.guard(inviting.answering(redeem)))
         try:
             yield network
         finally:

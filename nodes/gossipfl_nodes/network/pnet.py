@@ -1,9 +1,9 @@
-"""A private network, by libp2p's specification (specs/pnet): all bytes of a connection are enciphered with a key that
-all devices of a mesh share, from the first one on. Who does not have it sees noise, and nothing that is sent is read.
+"""A private network, by libp2p's specification (specs/pnet): who does not have the mesh's key sees noise.
 
-XSalsa20 (Bernstein, 2011), a stream for each direction after 24 bytes of nonce. It keeps others out, no more: Noise
-above it is what protects and authenticates. py-libp2p's own has Salsa20 and a nonce of 8 bytes, which other
-implementations don't understand.
+All bytes of a connection are enciphered with a key that all devices of a mesh share, from the first one on. XSalsa20
+(Bernstein, 2011), a stream for each direction after 24 bytes of nonce. It keeps others out, no more: Noise above it is
+what protects and authenticates. py-libp2p's own has Salsa20 and a nonce of 8 bytes, which other implementations don't
+understand.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tickets: all that a new device needs to join a mesh, in one line of text. Whoever has it can use it: it is secret.
 
-    gossipfl1.BASE64URL(MessagePack(Ticket), crc32)
+gossipfl1.BASE64URL(MessagePack(Ticket), crc32)
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from msgspec import Meta, Struct
 
 from gossipfl.errors import LocalError
 from gossipfl.membership.charter import Charter
+from gossipfl.membership.ids import is_id
 from gossipfl.wire.messages import Addresses, Name
+from gossipfl_nodes.network.discovery.addresses import checked
 
 PREFIX = "gossipfl1."
 MAX_TEXT = 16 << 10
@@ -62,6 +64,12 @@ def read(text: str) -> Ticket:
         ticket, check = content[:-_CHECK], content[-_CHECK:]
         if zlib.crc32(ticket).to_bytes(_CHECK, "big") != check:
             raise LocalError("the ticket is damaged: a part of it is missing or was changed; copy it again")
-        return msgspec.msgpack.decode(ticket, type=Ticket)
+        found = msgspec.msgpack.decode(ticket, type=Ticket)
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
         raise LocalError(f"the ticket is damaged: {error}; copy it again") from error
+    for address in found.addresses:
+        where, _, peer = address.partition("/p2p/")
+        checked("ticket", where)
+        if not is_id(peer):
+            raise LocalError(f"the ticket's address {address!r} does not end with /p2p/ and an id")
+    return found

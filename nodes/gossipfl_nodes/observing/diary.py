@@ -54,7 +54,7 @@ class Diary:
     def happened(self, event: ev.Event) -> None:
         """The peer was told of `event`."""
         match event:
-            case ev.Connected(peer):
+            case ev.Connected(peer, _):
                 self.tell("connected", peer=peer)
             case ev.Disconnected(peer):
                 self.tell("lost", peer=peer)
@@ -86,5 +86,7 @@ class Diary:
                 self.tell("partitioned", missing=missing, there=there)
             case ev.Healed(missing, there):
                 self.tell("healed", missing=missing, there=there)
-            case ev.Refused():
+            case ev.Revoked(revocation):
+                self.tell("banned", peer=revocation.device, by=revocation.by)
+            case ev.Refused() | ev.Admitted():
                 pass  # links refuse as well, and who counts all of it tells

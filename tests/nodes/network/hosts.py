@@ -79,6 +79,7 @@ async def party(
     max_body: int = MAX_BODY,
     allowed: Limits | None = None,
     announce: tuple[str, ...] = (),
+    secret: bytes | None = None,
 ) -> AsyncIterator[Party]:
     """A network as the daemon opens it, which also echoes on /test/echo. By default, peers may send what they like."""
     outbox, inbox = trio.open_memory_channel[Event](math.inf)
@@ -88,7 +89,7 @@ async def party(
         refused.append((peer, reason))
 
     key, allowed = key or os.urandom(32), allowed or unlimited(max_body)
-    opened = open_network(key, listen, outbox, max_body, refuse, allowed=allowed, announce=announce)
+    opened = open_network(key, listen, outbox, max_body, refuse, allowed=allowed, announce=announce, secret=secret)
     async with inbox, opened as network:
         network._host.set_stream_handler(TProtocol(ECHO), cures.guard(echo))
         yield Party(network, inbox, refused)

@@ -13,7 +13,7 @@ import structlog
 import trio
 
 from gossipfl.errors import LocalError
-from gossipfl_nodes.network import identity
+from gossipfl.membership.ids import is_id
 from gossipfl_nodes.network.discovery.addresses import checked
 from gossipfl_nodes.network.network import Network
 
@@ -36,7 +36,7 @@ def read(entries: Sequence[str]) -> tuple[dict[str, tuple[str, ...]], tuple[str,
     unknown = []
     for entry in entries:
         where, found, peer = entry.partition("/p2p/")
-        if found and not identity.is_id(peer):
+        if found and not is_id(peer):
             raise LocalError(
                 f"network.bootstrap = {entry!r}: {peer!r} is no id; allowed is a member's address with its id, as"
                 " /ip4/192.0.2.7/tcp/9444/p2p/12D3KooW…, or without; gossipfl id prints it there"

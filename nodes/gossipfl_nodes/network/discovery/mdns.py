@@ -1,8 +1,9 @@
 """mDNS (RFC 6762, 6763): devices of one mesh on one LAN find each other without any configuration.
 
-Each device announces its id, its addresses, and a tag that means something only to those who know the mesh's name
-already. Whoever shows the right tag is told to the network as found, which is hearsay: talking to it finds out whether
-it belongs to us. zeroconf works in threads of its own, which the event loop never waits for. Knows no connections.
+Each device announces its id, its addresses, and a tag that means something only to those who know the mesh's key, or
+where it is open, its name. Whoever shows the right tag is told to the network as found, which is hearsay: talking to
+it finds out whether it belongs to us. zeroconf works in threads of its own, which the event loop never waits for.
+Knows no connections.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ import psutil
 import structlog
 import trio
 
+from gossipfl.membership.ids import is_id
 from gossipfl_nodes.network.discovery.addresses import NAMED, of_interfaces, only_loopback
-from gossipfl_nodes.network.identity import is_id
 from gossipfl_nodes.network.network import Network
 
 if TYPE_CHECKING:
@@ -48,13 +49,13 @@ Sighting: TypeAlias = tuple[str, tuple[str, ...]]
 log = structlog.get_logger("network")
 
 
-def tag(mesh: str, peer: str) -> bytes:
-    """What `peer` shows to those who know the name of `mesh`.
+def tag(mesh: bytes, peer: str) -> bytes:
+    """What `peer` shows to those who know `mesh`: the key of a closed mesh, or the name of an open one.
 
-    Others learn nothing from it: those of two devices of one mesh have nothing in common. Whoever guesses the name can
-    check the guess, so a name that is to be secret must be hard to guess. It is of no use with another id.
+    Others learn nothing from it: those of two devices of one mesh have nothing in common. Whoever guesses a name can
+    check the guess. It is of no use with another id.
     """
-    key = blake2b(mesh.encode()).digest()
+    key = blake2b(mesh).digest()
     return blake2b(peer.encode(), key=key, digest_size=16, person=b"gossipfl mdns").hexdigest().encode()
 
 
@@ -68,7 +69,7 @@ def nearby(addresses: Iterable[str], here: Sequence[str]) -> dict[int, list[str]
     return found
 
 
-def services(peer: str, mesh: str, places: dict[int, list[str]]) -> list[ServiceInfo]:
+def services(peer: str, mesh: bytes, places: dict[int, list[str]]) -> list[ServiceInfo]:
     """What is announced of `peer`: for each port a service. Its name is random: a device's own is nobody's business."""
     from zeroconf import ServiceInfo  # noqa: PLC0415 - as in `_start`
 
@@ -82,7 +83,7 @@ def services(peer: str, mesh: str, places: dict[int, list[str]]) -> list[Service
     ]
 
 
-def sighting(info: ServiceInfo, mesh: str) -> Sighting | None:
+def sighting(info: ServiceInfo, mesh: bytes) -> Sighting | None:
     """Who announces `info`, and where; None if it is not of `mesh`, or of no use."""
     shown = info.properties
     peer = (shown.get(b"id") or b"").decode("ascii", "replace")
@@ -100,7 +101,7 @@ def _is_somewhere(host: IPv4Address | IPv6Address) -> bool:
     return not (host.is_loopback or host.is_unspecified or host.is_multicast or host.is_reserved)
 
 
-async def keep_finding(network: Network, mesh: str) -> None:
+async def keep_finding(network: Network, mesh: bytes) -> None:
     """Announce this device on its LANs, and tell `network` of others of `mesh`, until cancelled.
 
     Whoever listens on nothing but loopback stays alone.
@@ -157,7 +158,7 @@ class _Announced:
 
 @asynccontextmanager
 async def _announced(
-    peer: str, mesh: str, places: dict[int, list[str]], outbox: trio.MemorySendChannel[Sighting]
+    peer: str, mesh: bytes, places: dict[int, list[str]], outbox: trio.MemorySendChannel[Sighting]
 ) -> AsyncIterator[_Announced]:
     """Within, this device is announced at `places`, and others whom it sees go into `outbox`."""
     token = trio.lowlevel.current_trio_token()
@@ -181,7 +182,7 @@ async def _announced(
             await trio.to_thread.run_sync(announced.responder.close, abandon_on_cancel=True)  # type: ignore[call-arg]
 
 
-def _start(peer: str, mesh: str, places: dict[int, list[str]], look: Callable[[ServiceInfo], None]) -> _Announced:
+def _start(peer: str, mesh: bytes, places: dict[int, list[str]], look: Callable[[ServiceInfo], None]) -> _Announced:
     """In a thread: it takes a second until everything is announced."""
     # Only who needs it pays for it: 30 ms and 5 MB.
     from zeroconf import ServiceBrowser, ServiceInfo, ServiceStateChange, Zeroconf  # noqa: PLC0415

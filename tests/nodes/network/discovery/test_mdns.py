@@ -13,7 +13,7 @@ from gossipfl_nodes.network.discovery.mdns import SERVICE, nearby, services, sig
 
 ONE = "12D3KooWGzxzKZYveHXtpG6AsrUJBcWxHBFS2HsEoGTxrMLvKXtf"
 OTHER = "12D3KooWHJ6RYQCVtrWQSeu2g4jVG4uttTTyL6xC63vXn6vRUYX8"
-MESH = "the neighbourhood's"
+MESH = b"the neighbourhood's"
 
 
 def announced(hosts: list[str], port: int = 9444, **shown: str | bytes | None) -> ServiceInfo:
@@ -34,9 +34,9 @@ def test_whoever_knows_the_mesh_sees_who_is_there_and_where() -> None:
 def test_whoever_does_not_sees_neither_its_name_nor_who_belongs_together() -> None:
     (one,) = services(ONE, MESH, {9444: ["10.0.0.1"]})
     (other,) = services(OTHER, MESH, {9444: ["10.0.0.2"]})
-    assert sighting(one, "another") is None
+    assert sighting(one, b"another") is None
     for info in (one, other):
-        assert MESH.encode() not in info.text
+        assert MESH not in info.text
         assert socket.gethostname() not in f"{info.name} {info.server} {info.text!r}"
     assert one.properties[b"tag"] != other.properties[b"tag"]
     assert one.name != services(ONE, MESH, {9444: ["10.0.0.1"]})[0].name
