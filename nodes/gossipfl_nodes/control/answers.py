@@ -31,6 +31,7 @@ class Status(Struct, frozen=True):
     task: str
     topology: str
     state: Literal["joining", "learning"]
+    paused: Annotated[bool, Meta(description="Whether local training rests.")]
     incarnation: int
     seq: Annotated[int, Meta(description="Of the last version that was published in this incarnation.")]
     age: Annotated[float, Meta(description="Local steps that the model contains, averaged by merging.")]
@@ -124,6 +125,26 @@ class Stopping(Struct, frozen=True):
     """The daemon is about to end."""
 
     stopping: bool
+
+
+class Training(Struct, frozen=True):
+    """Whether local training rests."""
+
+    paused: bool
+
+
+class Publish(Struct, frozen=True):
+    """What went out."""
+
+    version: Version
+    peers: Annotated[int, Meta(description="To how many; none if nobody is there, or the byte budget is spent.")]
+    bytes: Annotated[int, Meta(description="Of frames, to all of them together.")]
+
+
+class Level(Struct, frozen=True, forbid_unknown_fields=True):
+    """The least level of log lines that are shown."""
+
+    level: Literal["debug", "info", "warning", "error"]
 
 
 class Wiring(Struct, frozen=True, forbid_unknown_fields=True):

@@ -24,6 +24,11 @@ def operations(view: View, orders: Orders, diary: Diary, logs: Logs) -> list[Ope
         Operation("GET", "/v1/logs", watch.logs),
         Operation("GET", "/v1/topology", view.topology),
         Operation("PUT", "/v1/topology", orders.rewire),
+        Operation("GET", "/v1/log-level", watch.level),
+        Operation("PUT", "/v1/log-level", orders.show),
+        Operation("POST", "/v1/pause", orders.pause),
+        Operation("POST", "/v1/resume", orders.resume),
+        Operation("POST", "/v1/publish", orders.publish),
         Operation("POST", "/v1/stop", orders.stop),
     ]
 

@@ -114,7 +114,7 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 async def find(text: str) -> Topology:
                     return await trio.to_thread.run_sync(_topology, text, network.id)  # it may be a large file
 
-                orders = Orders(driver, outbox, stop, find)
+                orders = Orders(peer, driver, outbox, stop, logs, find)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(serve_socket, api(view, orders, telemetry.diary, logs), socket)

@@ -111,6 +111,9 @@ class Driver:
             case ev.Disconnect(peer, reason):
                 self._telemetry.note_disconnect(peer, reason)
                 self._network.disconnect(peer)
+            case ev.Published() if self._peer.paused:
+                self._telemetry.note(effect)
+                self._saver.begin_interval(nursery)
             case ev.Joined():
                 self._saver.joined()
                 self._telemetry.note(effect)

@@ -58,6 +58,10 @@ class Diary:
                 self.tell("connected", peer=peer)
             case ev.Disconnected(peer):
                 self.tell("lost", peer=peer)
+            case ev.Paused():
+                self.tell("paused")
+            case ev.Resumed():
+                self.tell("resumed")
             case ev.Rewired(topology):
                 self.tell("rewired", topology=topology.name)
             case ev.Readdressed(addresses):
@@ -86,5 +90,9 @@ class Diary:
                 self.tell("partitioned", missing=missing, there=there)
             case ev.Healed(missing, there):
                 self.tell("healed", missing=missing, there=there)
+            case ev.Admitted(peer):
+                self.tell("admitted", peer=peer)
+            case ev.Revoked(revocation):
+                self.tell("revoked", peer=revocation.device)
             case ev.Refused():
                 pass  # links refuse as well, and who counts all of it tells
