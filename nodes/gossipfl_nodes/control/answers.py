@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from gossipfl.protocol.parts.links import MAX_STRIKES
+from gossipfl_nodes.daemon.worker import MAX_VALUES
 
 Seconds = Annotated[float, Meta(description="Seconds.")]
 Moment = Annotated[float, Meta(description="Seconds since 1970, by this device's clock.")]
@@ -145,6 +146,30 @@ class Level(Struct, frozen=True, forbid_unknown_fields=True):
     """The least level of log lines that are shown."""
 
     level: Literal["debug", "info", "warning", "error"]
+
+
+class Inputs(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to predict from."""
+
+    inputs: Annotated[
+        Raw,
+        Meta(
+            extra_json_schema={
+                "type": "array",
+                "minItems": 1,
+                "items": {"anyOf": [{"type": "number"}, {"type": "array"}]},
+                "description": "Of shape (n, …), one row for each input, as the task takes them: nested lists of"
+                f" numbers, {MAX_VALUES} in all at the most.",
+            }
+        ),
+    ]
+
+
+class Prediction(Struct, frozen=True):
+    """What the served model says."""
+
+    outputs: Annotated[list[Any], Meta(description="A row for each input; null for what is no number.")]
+    version: Version
 
 
 class Wiring(Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 
+from gossipfl_nodes.control import predicting
 from gossipfl_nodes.control.operations import Operation, application
 from gossipfl_nodes.control.orders import Orders
+from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.view import View
 from gossipfl_nodes.control.watch import Watch
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
 
 
-def operations(view: View, orders: Orders, diary: Diary, logs: Logs) -> list[Operation]:
+def operations(view: View, orders: Orders, predictions: Predictions, diary: Diary, logs: Logs) -> list[Operation]:
     """All that the API can do."""
     watch = Watch(diary, logs)
     return [
@@ -24,6 +26,7 @@ def operations(view: View, orders: Orders, diary: Diary, logs: Logs) -> list[Ope
         Operation("GET", "/v1/logs", watch.logs),
         Operation("GET", "/v1/topology", view.topology),
         Operation("PUT", "/v1/topology", orders.rewire),
+        Operation("POST", "/v1/predict", predictions.predict, room=predicting.ROOM),
         Operation("GET", "/v1/log-level", watch.level),
         Operation("PUT", "/v1/log-level", orders.show),
         Operation("POST", "/v1/pause", orders.pause),
@@ -33,6 +36,6 @@ def operations(view: View, orders: Orders, diary: Diary, logs: Logs) -> list[Ope
     ]
 
 
-def api(view: View, orders: Orders, diary: Diary, logs: Logs) -> Starlette:
+def api(view: View, orders: Orders, predictions: Predictions, diary: Diary, logs: Logs) -> Starlette:
     """The ASGI application."""
-    return application(operations(view, orders, diary, logs))
+    return application(operations(view, orders, predictions, diary, logs))

@@ -5,7 +5,7 @@ Whatever moves the protocol is an event for the peer, which the driver hands to 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import trio
 
@@ -32,7 +32,7 @@ class Orders:
 
     def __init__(
         self, peer: Peer, driver: Driver, outbox: trio.MemorySendChannel[Event], stop: trio.Event, logs: Logs,
-        find: Callable[[str], Awaitable[Topology]],
+        find: Callable[[str], Topology],
     ) -> None:  # fmt: skip
         self._peer, self._driver, self._outbox = peer, driver, outbox
         self._stop, self._logs, self._find = stop, logs, find
@@ -65,6 +65,6 @@ class Orders:
 
     async def rewire(self, body: Wiring) -> Wiring:
         """Change who gets a publish, until the daemon is restarted."""
-        topology = await self._find(body.topology)
+        topology = await trio.to_thread.run_sync(self._find, body.topology)  # it may be a large file
         await self._driver.ask(Rewired(topology), self._outbox)
         return Wiring(topology.name)

@@ -12,6 +12,7 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -25,6 +26,7 @@ from gossipfl.protocol.recording.records import Origin
 from gossipfl.wire.messages import max_body
 from gossipfl_nodes.control.api import api
 from gossipfl_nodes.control.orders import Orders
+from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.server import serve_socket
 from gossipfl_nodes.control.view import View
 from gossipfl_nodes.daemon.config import Loaded
@@ -110,14 +112,12 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 saver = Saver(peer, store, telemetry, config.disk.every)
                 driver = Driver(peer, network, training, saver, telemetry, recorder)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
-
-                async def find(text: str) -> Topology:
-                    return await trio.to_thread.run_sync(_topology, text, network.id)  # it may be a large file
-
-                orders = Orders(peer, driver, outbox, stop, logs, find)
+                predictions = Predictions(peer, driver, training)
+                orders = Orders(peer, driver, outbox, stop, logs, partial(_topology, me=network.id))
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(serve_socket, api(view, orders, telemetry.diary, logs), socket)
+                    nursery.start_soon(serve_socket, api(view, orders, predictions, telemetry.diary, logs), socket)
+                    nursery.start_soon(predictions.run)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope)
