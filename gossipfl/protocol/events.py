@@ -94,6 +94,18 @@ class Revoke(Struct, frozen=True, gc=False):
     revocation: Revocation
 
 
+class Paused(Struct, frozen=True, gc=False):
+    """Begin no more local training; what has begun counts. Publishing and merging go on."""
+
+
+class Resumed(Struct, frozen=True, gc=False):
+    """Train again, from the next publish interval on."""
+
+
+class Hurried(Struct, frozen=True, gc=False):
+    """Publish now, beside the publishes of every interval."""
+
+
 class Stopping(Struct, frozen=True, gc=False):
     """The node is about to leave; the last event."""
 
@@ -111,6 +123,9 @@ Event: TypeAlias = (
     | TimerFired
     | Rewired
     | Revoke
+    | Paused
+    | Resumed
+    | Hurried
     | Stopping
 )
 

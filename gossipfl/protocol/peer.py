@@ -98,6 +98,8 @@ class Peer(State):
         self._publishing = Publishing(self)
         self.census = Census(self)
         self._failures = Failures(self, self._links, self.census)
+        self.paused = False
+        """Is local training to rest?"""
         self._training: int | None = None
         self._trainings = 0
         self._saves = 0
@@ -139,8 +141,8 @@ class Peer(State):
                 self._joiner.patience()
                 self._links.dial_all()
                 self._failures.begin()
-            case ev.Rewired(topology):
-                self.contacts.rewire(topology, self.epoch(now))
+            case ev.Rewired() | ev.Paused() | ev.Resumed() | ev.Hurried():
+                self._obey(event, now)
             case ev.Revoke(revocation):
                 self._admission.revoke(revocation, now)
             case ev.Stopping():
@@ -232,7 +234,7 @@ class Peer(State):
         self.reach.look(now)
         self._exchange.agree(now)
         self.replica.end_interval(self.settings.momentum)
-        self._train()
+        self._train(now)
         self.emit(ev.SetTimer(PUBLISH, self.settings.interval * self.rng.uniform(0.9, 1.1)))
 
     def _begin(self, sources: tuple[str, ...], now: float) -> None:
@@ -243,11 +245,14 @@ class Peer(State):
         self.pace.begin(now, self.replica.age)
         self._publishing.begin()
         self.emit(ev.Joined(sources))
-        self._train()
+        self._train(now)
         self.emit(ev.SetTimer(PUBLISH, self.settings.interval * self.rng.uniform(0.5, 1.0)))
 
-    def _train(self) -> None:
-        if self._training is None:
+    def _train(self, now: float) -> None:
+        """Train, and publish when that is done; or publish at once while training rests."""
+        if self.paused and self._training is None:
+            self._publish(now)
+        elif self._training is None:
             self._trainings += 1
             self._training = self._trainings
             self.emit(ev.Train(self._training, self.replica.full(), self.settings.steps, self.replica.age))
@@ -281,6 +286,16 @@ class Peer(State):
         live = self.neighbourhood.live()
         if self._publishing.publish(now) and self.seq % (LONELY_EVERY if len(live) < LONELY else INTRODUCE_EVERY) == 0:
             self._links.introduce(self.rng.choice(live), now, asks=True)
+
+    def _obey(self, order: ev.Rewired | ev.Paused | ev.Resumed | ev.Hurried, now: float) -> None:
+        """What this device's user wants."""
+        match order:
+            case ev.Rewired(topology):
+                self.contacts.rewire(topology, self.epoch(now))
+            case ev.Hurried():
+                self._publish(now)
+            case _:
+                self.paused = isinstance(order, ev.Paused)
 
     # --- what outlives it
 

@@ -58,7 +58,7 @@ def write(path: Path, records: Iterable[Record]) -> Path:
 
 
 def lived(seed: int = 0, every: int = 10) -> Recorded:
-    """The second of five nodes, after fifteen seconds with faults, one crash, and two changes of topology."""
+    """The second of five nodes, after fifteen seconds with faults, one crash, a pause, and two changes of topology."""
     world = World(blobs(5), SETTINGS, link=LOSSY, seed=seed)
     boot(world)
     second = world.machines["n001"]
@@ -72,7 +72,10 @@ def lived(seed: int = 0, every: int = 10) -> Recorded:
     world.run(9.0)
     recorded.handle(ev.Rewired(named("ring")), world.now)
     world.start(neighbour)
+    recorded.handle(ev.Paused(), world.now)
     world.run(12.0)
+    recorded.handle(ev.Hurried(), world.now)
+    recorded.handle(ev.Resumed(), world.now)
     recorded.handle(ev.Rewired(Fixed("drawn.graphml", {"n001": ("n000", "n004"), "n000": ("n001",)})), world.now)
     world.run(15.0)
     recorded.handle(ev.Stopping(), world.now)

@@ -4,7 +4,7 @@ Objects to bytes and back, one record at a time; `stream` lines them up in a fil
 node has learnt: it holds the model and every training delta.
 
     Origin      what the peer was made from (kind 0)
-    Happened    an event and its time (16 to 28); written before the event is handled
+    Happened    an event and its time (16 to 31); written before the event is handled
     Followed    8 bytes for each effect: its type, and 7 bytes of a hash of it (kind 1); written after its event
     State       hashes of the model, and the counters (kind 2); now and then after a Followed, and at the end
 
@@ -181,6 +181,9 @@ _EVENTS: dict[int, tuple[type, Any]] = {
     26: (ev.Found, tuple[float, str, tuple[str, ...]]),
     27: (ev.Readdressed, tuple[float, tuple[str, ...]]),
     28: (ev.Revoke, tuple[float, Revocation]),
+    29: (ev.Paused, tuple[float]),
+    30: (ev.Resumed, tuple[float]),
+    31: (ev.Hurried, tuple[float]),
 }
 """Events by kind: time and fields as they are recorded. A number is never given to another event."""
 _KINDS = {event: kind for kind, (event, _) in _EVENTS.items()}

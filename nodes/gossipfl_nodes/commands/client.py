@@ -59,9 +59,9 @@ def text(home: Home, path: str) -> str:
     return _ask(home, "GET", path).decode()
 
 
-def post(home: Home, path: str, body: Any = None) -> Any:
-    """As `get`, with POST and `body` as JSON."""
-    return json.loads(_ask(home, "POST", path, body))
+def post(home: Home, path: str, body: Any = None, *, timeout: float = TIMEOUT) -> Any:
+    """As `get`, with POST and `body` as JSON, for an answer within `timeout` seconds."""
+    return json.loads(_ask(home, "POST", path, body, timeout=timeout))
 
 
 def put(home: Home, path: str, body: Any) -> Any:
@@ -81,8 +81,8 @@ def follow(home: Home, path: str) -> Iterator[Any]:
                 yield json.loads(line.removeprefix(b"data: "))
 
 
-def _ask(home: Home, method: str, path: str, body: Any = None) -> bytes:
-    with _asked(home, method, path, body) as response:
+def _ask(home: Home, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT) -> bytes:
+    with _asked(home, method, path, body, timeout=timeout) as response:
         return response.read()
 
 

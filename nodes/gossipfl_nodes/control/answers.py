@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Raw, Struct
 
 from gossipfl.protocol.parts.links import MAX_STRIKES
+from gossipfl_nodes.daemon.worker import MAX_VALUES
 
 DAY, MONTH = 86_400.0, 31 * 86_400.0
 Seconds = Annotated[float, Meta(description="Seconds.")]
@@ -33,6 +34,7 @@ class Status(Struct, frozen=True):
     task: str
     topology: str
     state: Literal["joining", "learning"]
+    paused: Annotated[bool, Meta(description="Whether local training rests.")]
     incarnation: int
     seq: Annotated[int, Meta(description="Of the last version that was published in this incarnation.")]
     age: Annotated[float, Meta(description="Local steps that the model contains, averaged by merging.")]
@@ -153,6 +155,50 @@ class Stopping(Struct, frozen=True):
     """The daemon is about to end."""
 
     stopping: bool
+
+
+class Training(Struct, frozen=True):
+    """Whether local training rests."""
+
+    paused: bool
+
+
+class Publish(Struct, frozen=True):
+    """What went out."""
+
+    version: Version
+    peers: Annotated[int, Meta(description="To how many; none if nobody is there, or the byte budget is spent.")]
+    bytes: Annotated[int, Meta(description="Of frames, to all of them together.")]
+
+
+class Level(Struct, frozen=True, forbid_unknown_fields=True):
+    """The least level of log lines that are shown."""
+
+    level: Literal["debug", "info", "warning", "error"]
+
+
+class Inputs(Struct, frozen=True, forbid_unknown_fields=True):
+    """What to predict from."""
+
+    inputs: Annotated[
+        Raw,
+        Meta(
+            extra_json_schema={
+                "type": "array",
+                "minItems": 1,
+                "items": {"anyOf": [{"type": "number"}, {"type": "array"}]},
+                "description": "Of shape (n, …), one row for each input, as the task takes them: nested lists of"
+                f" numbers, {MAX_VALUES} in all at the most.",
+            }
+        ),
+    ]
+
+
+class Prediction(Struct, frozen=True):
+    """What the served model says."""
+
+    outputs: Annotated[list[Any], Meta(description="A row for each input; null for what is no number.")]
+    version: Version
 
 
 class Wiring(Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from starlette.applications import Starlette
 
+from gossipfl_nodes.control import predicting
+from gossipfl_nodes.control.admitting import Admissions
 from gossipfl_nodes.control.operations import Operation, application
 from gossipfl_nodes.control.orders import Orders
+from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.view import View
 from gossipfl_nodes.control.watch import Watch
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
 
 
-def operations(view: View, orders: Orders, diary: Diary, logs: Logs) -> list[Operation]:
+def operations(
+    view: View, orders: Orders, admissions: Admissions, predictions: Predictions, diary: Diary, logs: Logs
+) -> list[Operation]:  # fmt: skip
     """All that the API can do."""
     watch = Watch(diary, logs)
     return [
@@ -24,13 +29,21 @@ def operations(view: View, orders: Orders, diary: Diary, logs: Logs) -> list[Ope
         Operation("GET", "/v1/logs", watch.logs),
         Operation("GET", "/v1/topology", view.topology),
         Operation("PUT", "/v1/topology", orders.rewire),
-        Operation("POST", "/v1/invite", orders.invite),
-        Operation("POST", "/v1/allow", orders.allow),
-        Operation("POST", "/v1/ban", orders.ban),
+        Operation("POST", "/v1/invite", admissions.invite),
+        Operation("POST", "/v1/allow", admissions.allow),
+        Operation("POST", "/v1/ban", admissions.ban),
+        Operation("POST", "/v1/predict", predictions.predict, room=predicting.ROOM),
+        Operation("GET", "/v1/log-level", watch.level),
+        Operation("PUT", "/v1/log-level", orders.show),
+        Operation("POST", "/v1/pause", orders.pause),
+        Operation("POST", "/v1/resume", orders.resume),
+        Operation("POST", "/v1/publish", orders.publish),
         Operation("POST", "/v1/stop", orders.stop),
     ]
 
 
-def api(view: View, orders: Orders, diary: Diary, logs: Logs) -> Starlette:
+def api(
+    view: View, orders: Orders, admissions: Admissions, predictions: Predictions, diary: Diary, logs: Logs
+) -> Starlette:  # fmt: skip
     """The ASGI application."""
-    return application(operations(view, orders, diary, logs))
+    return application(operations(view, orders, admissions, predictions, diary, logs))

@@ -5,14 +5,16 @@ Whatever moves the protocol is an event for the peer, which the driver hands to 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import trio
 
-from gossipfl.protocol.events import Event, Revoke, Rewired
-from gossipfl_nodes.control.answers import Admitting, Banning, Inviting, Stopping, Ticketed, Wiring
+from gossipfl.protocol.events import Event, Hurried, Paused, Published, Resumed, Rewired
+from gossipfl.protocol.peer import Peer
+from gossipfl_nodes.control.answers import Level, Publish, Stopping, Training, Wiring
+from gossipfl_nodes.control.view import version
 from gossipfl_nodes.daemon.driver import Driver
-from gossipfl_nodes.daemon.gate import Gate, needed
+from gossipfl_nodes.observing.logs import Logs
 from gossipfl_topology.live import Topology
 
 
@@ -20,41 +22,49 @@ class Orders:
     """What can be had done by one daemon.
 
     Args:
-        driver: of its peer.
+        peer: to be looked at.
+        driver: of it.
         outbox: leads to the driver.
         stop: set, it ends the daemon.
+        logs: how it logs.
         find: the topology that a text names, in this device's files too.
-        gate: into the mesh, if it is closed.
-        addresses: where this device can be reached now.
     """
 
     def __init__(
-        self, driver: Driver, outbox: trio.MemorySendChannel[Event], stop: trio.Event,
-        find: Callable[[str], Awaitable[Topology]], gate: Gate | None, addresses: Callable[[], list[str]],
+        self, peer: Peer, driver: Driver, outbox: trio.MemorySendChannel[Event], stop: trio.Event, logs: Logs,
+        find: Callable[[str], Topology],
     ) -> None:  # fmt: skip
-        self._driver, self._outbox, self._stop, self._find = driver, outbox, stop, find
-        self._gate, self._addresses = gate, addresses
+        self._peer, self._driver, self._outbox = peer, driver, outbox
+        self._stop, self._logs, self._find = stop, logs, find
 
     async def stop(self) -> Stopping:
         """Stop the daemon gracefully."""
         self._stop.set()
         return Stopping(stopping=True)
 
+    async def pause(self) -> Training:
+        """Let local training rest once the phase that has begun is over; publishing and merging go on."""
+        await self._driver.ask(Paused(), self._outbox)
+        return Training(paused=True)
+
+    async def resume(self) -> Training:
+        """Train again."""
+        await self._driver.ask(Resumed(), self._outbox)
+        return Training(paused=False)
+
+    async def publish(self) -> Publish:
+        """Publish now, beside the publishes of every interval."""
+        effects = await self._driver.ask(Hurried(), self._outbox)
+        sent = next((effect for effect in effects if isinstance(effect, Published)), None)
+        return Publish(version(self._peer), len(sent.to) if sent else 0, sent.size if sent else 0)
+
+    async def show(self, body: Level) -> Level:
+        """Log lines of at least this level, until the daemon is restarted."""
+        self._logs.show(body.level)
+        return body
+
     async def rewire(self, body: Wiring) -> Wiring:
         """Change who gets a publish, until the daemon is restarted."""
-        topology = await self._find(body.topology)
+        topology = await trio.to_thread.run_sync(self._find, body.topology)  # it may be a large file
         await self._driver.ask(Rewired(topology), self._outbox)
         return Wiring(topology.name)
-
-    async def invite(self, body: Inviting) -> Ticketed:
-        """Make a ticket for a device whose id is not known; this one must be there when it is used."""
-        return needed(self._gate).invite(body, self._addresses())
-
-    async def allow(self, body: Admitting) -> Ticketed:
-        """Make a ticket for a device whose id is known."""
-        return needed(self._gate).allow(body, self._addresses())
-
-    async def ban(self, body: Banning) -> Banning:
-        """Exclude a device from the mesh, for good."""
-        await self._driver.ask(Revoke(needed(self._gate).ban(body)), self._outbox)
-        return body

@@ -55,7 +55,7 @@ class View:
                 peer, schema = self._peer, self._peer.replica.schema
                 served, _ = peer.replica.served.lend()
                 found = Model(
-                    version=self._version(),
+                    version=version(peer),
                     published=self._telemetry.publishes,
                     merged=self._telemetry.merges,
                     metrics=self._metrics(),
@@ -77,9 +77,6 @@ class View:
         async with self._driver.steady:
             return Wiring(self._peer.contacts.topology.name)
 
-    def _version(self) -> Version:
-        return Version(self._peer.incarnation, self._peer.seq, self._peer.replica.age)
-
     def _metrics(self) -> dict[str, float | None]:
         return {name: _number(value) for name, value in self._telemetry.metrics.items()}
 
@@ -94,6 +91,7 @@ class View:
             task=self._task,
             topology=peer.contacts.topology.name,
             state="learning" if peer.joining is None else "joining",
+            paused=peer.paused,
             incarnation=peer.incarnation,
             seq=peer.seq,
             age=peer.replica.age,
@@ -144,6 +142,11 @@ class View:
             bytes_sent=link.bytes_sent if link else 0,
             bytes_received=link.bytes_received if link else 0,
         )
+
+
+def version(peer: Peer) -> Version:
+    """Which model `peer` has now."""
+    return Version(peer.incarnation, peer.seq, peer.replica.age)
 
 
 def _sha256(vector: Vector) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta, Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gossipfl_nodes.control.answers import Level
 from gossipfl_nodes.control.problems import Refusal
 from gossipfl_nodes.control.streams import Stream, since
 from gossipfl_nodes.observing.diary import Diary
@@ -52,6 +54,10 @@ class Watch:
             return self._follow(ring, self._logs.life, request, query.last)
         _, lines = ring.after(ring.newest - query.last)
         return Response(b"[" + b",".join(line for _, line in lines) + b"]", media_type="application/json")
+
+    async def level(self) -> Level:
+        """The least level of log lines that are shown."""
+        return msgspec.convert({"level": self._logs.level}, Level)
 
     def _follow(self, ring: Ring, life: str, request: Request, last: int) -> Response:
         if self._streams >= STREAMS:

@@ -12,6 +12,7 @@ import random
 import signal
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -23,8 +24,10 @@ from gossipfl.errors import LocalError
 from gossipfl.protocol.events import Event, Stopping
 from gossipfl.protocol.recording.records import Origin
 from gossipfl.wire.messages import max_body
+from gossipfl_nodes.control.admitting import Admissions
 from gossipfl_nodes.control.api import api
 from gossipfl_nodes.control.orders import Orders
+from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.server import serve_socket
 from gossipfl_nodes.control.view import View
 from gossipfl_nodes.daemon.config import Config, Loaded
@@ -42,7 +45,7 @@ from gossipfl_nodes.network.discovery.bootstrap import keep_meeting
 from gossipfl_nodes.network.discovery.bootstrap import read as read_bootstrap
 from gossipfl_nodes.network.discovery.mdns import keep_finding
 from gossipfl_nodes.network.limits import Limits
-from gossipfl_nodes.network.network import open_network
+from gossipfl_nodes.network.network import Network, open_network
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
 from gossipfl_topology import TopologyError
@@ -114,21 +117,19 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 saver = Saver(peer, store, telemetry, config.disk.every)
                 driver = Driver(peer, network, training, saver, telemetry, recorder, gate)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
-
-                async def find(text: str) -> Topology:
-                    return await trio.to_thread.run_sync(_topology, text, network.id)  # it may be a large file
-
-                orders = Orders(driver, outbox, stop, find, gate, lambda: view.addresses)
+                predictions = Predictions(peer, driver, training)
+                orders = Orders(peer, driver, outbox, stop, logs, partial(_topology, me=network.id))
+                admissions = Admissions(gate, view, driver, outbox)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(serve_socket, api(view, orders, telemetry.diary, logs), socket)
+                    nursery.start_soon(
+                        serve_socket, api(view, orders, admissions, predictions, telemetry.diary, logs), socket
+                    )
+                    nursery.start_soon(predictions.run)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope)
-                    for address in unknown:
-                        nursery.start_soon(keep_meeting, network, address)
-                    if config.network.mdns:
-                        nursery.start_soon(keep_finding, network, gate.secret if gate else settings.mesh.encode())
+                    nursery.start_soon(_discover, network, config, gate, unknown)
                     await driver.run(inbox, outbox)
                     nursery.cancel_scope.cancel()
         finally:
@@ -148,6 +149,15 @@ def _gate(home: Home, config: Config, key: bytes) -> Gate | None:
     me = identity.id_of(home.key)
     trust = Trust(home.trust, me, config.gossip.mesh)
     return Gate(me, key, config.gossip.mesh, load_key(home.mesh_key), trust)
+
+
+async def _discover(network: Network, config: Config, gate: Gate | None, addresses: tuple[str, ...]) -> None:
+    """Meet whoever is at `addresses`, and those of the mesh who are on the LAN."""
+    async with trio.open_nursery() as nursery:
+        for address in addresses:
+            nursery.start_soon(keep_meeting, network, address)
+        if config.network.mdns:
+            nursery.start_soon(keep_finding, network, gate.secret if gate else config.gossip.mesh.encode())
 
 
 async def _stop_driver(stop: trio.Event, outbox: trio.MemorySendChannel[Event], scope: trio.CancelScope) -> None:

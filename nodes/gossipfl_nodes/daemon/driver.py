@@ -122,6 +122,9 @@ class Driver:
                 assert self._gate is not None  # or nobody's word would have counted
                 self._gate.remember(revocation)
                 self._telemetry.note(effect)
+            case ev.Published() if self._peer.paused:
+                self._telemetry.note(effect)
+                self._saver.begin_interval(nursery)
             case ev.Joined():
                 self._saver.joined()
                 self._telemetry.note(effect)

@@ -19,7 +19,7 @@ from gossipfl.errors import LocalError
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.protocol.events import Train, Trained, TrainingFailed
 from gossipfl_nodes.daemon.config import TaskConfig
-from gossipfl_nodes.daemon.worker import SIZE, Answer, Request, TaskInfo, slot_of
+from gossipfl_nodes.daemon.worker import SIZE, Answer, Request, TaskInfo, Values, slot_of
 
 BIG_MODEL = 1 << 18
 """Parameters from which vector work takes longer than the event loop should wait (a quarter million: about 2 ms per
@@ -136,13 +136,29 @@ class Training:
         Raises:
             LocalError: the task can't tell.
         """
+        answer = await self._examine(Request("evaluate"), fill)
+        self.evaluation_seconds = answer.seconds
+        return answer.metrics
+
+    async def predict(self, inputs: Values, fill: Callable[[Vector], Awaitable[None]]) -> Values:
+        """Outputs for `inputs`, at most MAX_VALUES both, of the vector that `fill` writes into the slot.
+
+        Raises:
+            LocalError: the task can't tell.
+        """
+        answer = await self._examine(Request("predict", inputs=inputs), fill)
+        assert answer.outputs is not None
+        return answer.outputs
+
+    async def _examine(self, request: Request, fill: Callable[[Vector], Awaitable[None]]) -> Answer:
+        """What the task says of the vector that `fill` writes into the slot. Not to be cancelled, but at the end."""
         await self._free.acquire()
         taken = False
         try:
             async with self._turn:
                 await self._begin()
                 await fill(self.slot)
-                await self._ask(Request("evaluate"))
+                await self._ask(request)
                 await self._receive()
                 self.release()
                 taken = True
@@ -152,8 +168,7 @@ class Training:
                 self.release()
         if answer.error:
             raise LocalError(answer.error)
-        self.evaluation_seconds = answer.seconds
-        return answer.metrics
+        return answer
 
     async def _begin(self) -> None:
         """Have a process, with a slot of its own."""

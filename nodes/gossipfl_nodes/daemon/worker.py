@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from gossipfl.errors import LocalError
 from gossipfl.model.schema import Tensor, Vector
@@ -30,6 +31,10 @@ from gossipfl.tasks.load import load
 from gossipfl.tasks.task import DEFAULT_STEPS, Node, Task, train
 
 SIZE = struct.Struct("=I")
+MAX_VALUES = 1 << 18
+"""Numbers that may go in, or come out, at once: an image of 3 × 295 × 295, or thousands of windows of a sensor."""
+ROWS = 256
+"""Inputs that a task is given at a time, since what it makes of them may be large."""
 
 
 class TaskInfo(msgspec.Struct):
@@ -39,19 +44,37 @@ class TaskInfo(msgspec.Struct):
     steps: int
 
 
+class Values(msgspec.Struct):
+    """An array of float32, in C order."""
+
+    shape: tuple[int, ...]
+    content: bytes
+
+    @classmethod
+    def of(cls, array: npt.NDArray[np.float32]) -> Values:
+        """Those of `array`."""
+        return cls(array.shape, np.ascontiguousarray(array, np.float32).tobytes())
+
+    @property
+    def array(self) -> npt.NDArray[np.float32]:
+        """A new array of them."""
+        return np.frombuffer(self.content, np.float32).reshape(self.shape).copy()
+
+
 class Request(msgspec.Struct):
-    """Train or evaluate the vector in the slot."""
+    """Train or evaluate the vector in the slot, or predict from it."""
 
     op: str
     steps: int = 0
     seed: int = 0
     age: float = 0.0
+    inputs: Values | None = None
 
 
 class Answer(msgspec.Struct):
     """`error` alone when it went wrong; after `train` the delta is in the slot.
 
-    To `evaluate` there are two: an empty one when the slot is free again, and one with the metrics.
+    To `evaluate` and `predict` there are two: an empty one when the slot is free again, and one with what was found.
     """
 
     error: str = ""
@@ -60,6 +83,7 @@ class Answer(msgspec.Struct):
     loss: float = 0.0
     seconds: float = 0.0
     metrics: dict[str, float] = {}
+    outputs: Values | None = None
 
 
 def slot_of(memory: int) -> Vector:
@@ -84,12 +108,12 @@ def serve(requests: BinaryIO, answers: BinaryIO, memory: int, name: str, node: N
         request = msgspec.msgpack.decode(requests.read(*SIZE.unpack(head)), type=Request)
         vector[:] = slot
         try:
-            if request.op == "evaluate":
-                _send(answers, Answer())
-                answer = _evaluate(task, vector)
-            else:
+            if request.op == "train":
                 answer = _train(task, request, vector)
                 np.subtract(vector, slot, out=slot)
+            else:
+                _send(answers, Answer())
+                answer = _evaluate(task, vector) if request.inputs is None else _predict(task, vector, request.inputs)
         except Exception as error:  # noqa: BLE001 - the task is the user's
             answer = Answer(error=_explain(error))
         _send(answers, answer)
@@ -99,6 +123,28 @@ def _evaluate(task: Task, vector: Vector) -> Answer:
     begun = time.monotonic()
     metrics = {str(name): float(value) for name, value in task.evaluate(vector).items()}
     return Answer(metrics=metrics, seconds=time.monotonic() - begun)
+
+
+def _predict(task: Task, vector: Vector, inputs: Values) -> Answer:
+    rows, found = inputs.array, []
+    try:
+        for start in range(0, len(rows), ROWS):
+            batch = rows[start : start + ROWS]
+            outputs = np.asarray(task.predict(vector, batch), np.float32)
+            if outputs.shape[:1] != batch.shape[:1]:
+                return Answer(
+                    error=f"the task predicts {outputs.shape} for {len(batch)} inputs; a row for each is allowed"
+                )
+            found.append(outputs)
+            if (size := outputs[:1].size * len(rows)) > MAX_VALUES:
+                return Answer(
+                    error=f"the outputs are {size} values; at most {MAX_VALUES} are allowed, so give fewer inputs"
+                )
+        return Answer(outputs=Values.of(np.concatenate(found)))
+    except Exception as error:  # noqa: BLE001 - the task is the user's, and so is what it is given
+        return Answer(
+            error=f"the task can't predict from inputs of shape {rows.shape}: {type(error).__name__}: {error}"
+        )
 
 
 def _train(task: Task, request: Request, vector: Vector) -> Answer:

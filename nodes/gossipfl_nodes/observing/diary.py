@@ -58,6 +58,10 @@ class Diary:
                 self.tell("connected", peer=peer)
             case ev.Disconnected(peer):
                 self.tell("lost", peer=peer)
+            case ev.Paused():
+                self.tell("paused")
+            case ev.Resumed():
+                self.tell("resumed")
             case ev.Rewired(topology):
                 self.tell("rewired", topology=topology.name)
             case ev.Readdressed(addresses):
@@ -88,5 +92,7 @@ class Diary:
                 self.tell("healed", missing=missing, there=there)
             case ev.Revoked(revocation):
                 self.tell("banned", peer=revocation.device, by=revocation.by)
-            case ev.Refused() | ev.Admitted():
+            case ev.Admitted(peer):
+                self.tell("admitted", peer=peer)
+            case ev.Refused():
                 pass  # links refuse as well, and who counts all of it tells

@@ -68,6 +68,7 @@ class _Collector(Collector):
             "1 when the device learns, 0 while it joins.",
             value=float(status["state"] == "learning"),
         )
+        yield GaugeMetricFamily("gossipfl_paused", "1 while local training rests.", value=float(status["paused"]))
         yield from _evaluation(status["metrics"])
         if (budget := status["budget"]) is not None:
             yield GaugeMetricFamily(

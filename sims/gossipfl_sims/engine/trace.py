@@ -24,6 +24,7 @@ KINDS = {
         (
             ev.Started, ev.Connected, ev.Disconnected, ev.DialFailed, ev.Received, ev.Trained, ev.TrainingFailed,
             ev.TimerFired, ev.Rewired, ev.Stopping, ev.Found, ev.Readdressed, ev.Revoke,
+            ev.Paused, ev.Resumed, ev.Hurried,
         )
     )
 }  # fmt: skip

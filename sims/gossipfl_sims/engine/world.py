@@ -317,6 +317,8 @@ class World:
                 self._dial(machine, peer)
             case ev.Disconnect(peer, _):
                 self._unlink(machine.name, peer)
+            case ev.Published() if machine.peer is not None and machine.peer.paused:
+                self._save_if_due(machine)
             case ev.Joined():
                 machine.schedule.joined()
             case _:

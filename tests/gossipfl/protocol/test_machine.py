@@ -61,6 +61,7 @@ class PeerMachine(RuleBasedStateMachine):
             self.timers[timer.timer] = None
         for train in only(ev.Train, effects):
             assert np.isfinite(train.start).all()
+            assert not self.peer.paused
             self.training = train
         for merged in only(ev.Merged, effects):
             assert 0 <= merged.weight <= 0.5
@@ -161,6 +162,10 @@ class PeerMachine(RuleBasedStateMachine):
     def training_breaks(self) -> None:
         assert self.training is not None
         self.happen(ev.TrainingFailed(self.training.training, "?"))
+
+    @rule(event=st.sampled_from([ev.Paused(), ev.Resumed(), ev.Hurried()]))
+    def an_order(self, event: ev.Event) -> None:
+        self.happen(event)
 
     @rule()
     def stopping(self) -> None:

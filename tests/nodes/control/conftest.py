@@ -1,4 +1,4 @@
-"""Two daemons that learn together, for all tests that look at running ones."""
+"""Two daemons that learn together, for the tests that look at running ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.nodes.support import Daemon
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pair() -> Iterator[tuple[Daemon, Daemon]]:
     """Two daemons with a link, both of which have merged. A test leaves them as it found them."""
     keys = {"gossip__interval": "0.2", "gossip__mesh": "operated", "network__mdns": "false", "task__count": "2"}

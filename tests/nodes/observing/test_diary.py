@@ -11,22 +11,26 @@ import pytest
 import trio
 import trio.testing
 
+from gossipfl.membership.charter import Revocation
 from gossipfl.protocol import events as ev
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.observing.diary import MAX_TEXT, SELDOM, Diary
 from gossipfl_topology.live import Ring as RingTopology
 
+REVOCATION = Revocation("a", "b", (), bytes(64))
 EVENTS = [
     ev.Connected("a"), ev.Disconnected("a"), ev.Rewired(RingTopology()), ev.Readdressed(("/ip4/192.0.2.1/tcp/1",)),
-    ev.Stopping(),
+    ev.Paused(), ev.Resumed(), ev.Stopping(),
 ]  # fmt: skip
 SILENT = [
     ev.Started(), ev.DialFailed("a"), ev.Found("a", ()), ev.Received("a", b"secret"), ev.TimerFired("publish"),
     ev.Trained(1, np.full(4, 7.5, np.float32), 3), ev.TrainingFailed(1, "x"),
+    ev.Hurried(), ev.Revoke(REVOCATION),
 ]  # fmt: skip
 REPORTS = [
     ev.Joined(("a",)), ev.Published(1, ("a", "b"), 100), ev.Merged("a", 0.5, 0.25), ev.Refused("a", "why"),
     ev.Failed("why"), ev.Suspected("a"), ev.Died("a"), ev.Partitioned(3, 1), ev.Healed(0, 4),
+    ev.Admitted("a"), ev.Revoked(REVOCATION),
 ]  # fmt: skip
 
 

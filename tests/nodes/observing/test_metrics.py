@@ -18,6 +18,7 @@ STATUS: dict[str, Any] = {
     **dict.fromkeys(COUNTERS, 7),
     "partition": True,
     "state": "learning",
+    "paused": True,
     "metrics": {"accuracy": 0.25, 'odd "name"\\\n': 1.0, "unknown": None},
     "budget": {"limit": 1e6, "period": 60.0, "spent": 10.0, "left": 20.0},
     "last_failure": "",
@@ -41,6 +42,7 @@ def test_every_number_of_a_status_comes_back_under_its_name() -> None:
     for name, _ in COUNTERS.values():
         assert found[f"{name}_total"] == {(): 7.0}
     assert found["gossipfl_learning"] == {(): 1.0}
+    assert found["gossipfl_paused"] == {(): 1.0}
     assert found["gossipfl_evaluation"] == {("accuracy",): 0.25, ('odd "name"\\\n',): 1.0}
     assert found["gossipfl_budget_left_bytes"] == {(): 20.0}
     assert found["gossipfl_budget_spent_bytes_total"] == {(): 10.0}
