@@ -217,7 +217,8 @@ class Device:
     """A device with a key: number `number` of them. It may hold a charter, and speak for it."""
 
     def __init__(self, number: int, charter: Charter | None = None, mesh: str = Settings().mesh) -> None:
-        self._key = Ed25519PrivateKey.from_private_bytes(number.to_bytes(KEY_BYTES, "big"))
+        self.seed = number.to_bytes(KEY_BYTES, "big")
+        self._key = Ed25519PrivateKey.from_private_bytes(self.seed)
         self.id = id_of(self._key.public_key().public_bytes_raw())
         self.sign = self._key.sign
         self.mesh = mesh

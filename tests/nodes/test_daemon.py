@@ -33,9 +33,9 @@ from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
 from gossipfl_nodes.network import cures
 from gossipfl_nodes.network.network import PROTOCOL
-from tests.gossipfl.builders import int8, opened
+from tests.gossipfl.builders import Device, int8, opened
 from tests.nodes.network.hosts import Party, party
-from tests.nodes.support import Daemon, gossipfl, runs, wait_for
+from tests.nodes.support import MESH_KEY, Daemon, gossipfl, runs, wait_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
@@ -117,6 +117,9 @@ def test_a_daemon_killed_without_a_word_comes_back_with_the_mesh_s_model(mesh: l
 # --- data never leaves
 
 
+GUEST = Device(1, mesh=KEYS["gossip__mesh"]).welcome(2)
+
+
 class Guest:
     """A member of the mesh that trains nothing, does as it likes, and remembers every frame that it is sent."""
 
@@ -141,6 +144,9 @@ class Guest:
                     self.hellos.pop(peer, None)
                 case Connected(peer):
                     self.left.discard(peer)
+                    self.here.network.admit(peer)
+                    credential = msg.encode(msg.Credential(GUEST.charter.credential))
+                    self.here.network.send(peer, credential, supersedes=False)
 
     async def join(self, daemon: Daemon) -> msg.Hello:
         """Link up with a daemon, and greet it correctly; what it said of itself."""
@@ -183,7 +189,7 @@ class Guest:
 @asynccontextmanager
 async def guest() -> AsyncIterator[Guest]:
     """A guest at loopback."""
-    async with party() as here, trio.open_nursery() as nursery:
+    async with party(GUEST.seed, secret=MESH_KEY) as here, trio.open_nursery() as nursery:
         visitor = Guest(here)
         nursery.start_soon(visitor.listen)
         yield visitor
