@@ -95,6 +95,10 @@ class Members:
                 return f"{named} was banned by {self._revoked[named].by}"
         return None
 
+    def is_revoked(self, device: str) -> bool:
+        """Has somebody banned `device`? An admin whom another one banned is of the mesh even so: see `objection`."""
+        return device in self._revoked
+
     def news(self, revocations: Iterable[Revocation]) -> list[Revocation]:
         """Those that were not known.
 

@@ -107,6 +107,8 @@ class Neighbour(Struct, gc=False):
     allowance: float = MAX_ALLOWANCE
     allowed_at: float = NEVER
     strikes: int = 0
+    """Refused frames that still count; see `gossipfl.membership.reputation`."""
+    struck_at: float = NEVER
     credential: Credential | None = None
     """Why it is of the mesh, if it has shown that; nobody has to where the mesh is open."""
     failed_dials: int = 0

@@ -40,7 +40,7 @@ from gossipfl.wire import messages as msg
 from gossipfl_topology.live import Topology
 
 PUBLISH = "publish"
-"""A timer, beside JOIN and the redial ones, which are ("redial", peer)."""
+"""A timer, beside JOIN and the redial ones, which are ("redial", peer), and ("pardon", peer)."""
 INTRODUCE_EVERY = 10
 """Publishes between two peer exchanges with a random live peer; finds those who joined at the same moment."""
 LONELY, LONELY_EVERY = 3, 3
@@ -169,7 +169,11 @@ class Peer(State):
                     self._failures.heard(peer)
                     self._listen(peer, neighbour, message, now)
         except RemoteError as error:
-            self._links.strike(peer, str(error))
+            self._strike(peer, str(error), now)
+
+    def _strike(self, peer: str, reason: str, now: float) -> None:
+        if self._links.strike(peer, reason, now):
+            self._admission.shun(peer, reason, now)
 
     def _listen(self, peer: str, neighbour: Neighbour, message: msg.Message, now: float) -> None:
         match message:
@@ -180,7 +184,7 @@ class Peer(State):
             case msg.Base():
                 if (name := self._exchange.take(message)) is not None:
                     for sender, reason in self._joiner.on_base(name, now):
-                        self._links.strike(sender, reason)
+                        self._strike(sender, reason, now)
             case msg.NeedSnapshot():
                 self._exchange.on_need_snapshot(peer, neighbour, now)
             case msg.Snapshot():
@@ -216,6 +220,8 @@ class Peer(State):
                 self._failures.on_timer(now)
             case ("redial", str(peer)):
                 self._links.redial(peer)
+            case ("pardon", str(peer)):
+                self._admission.pardon(peer)
             case _:
                 raise LocalError(f"timer {timer!r} was not handed out by this peer")
 

@@ -190,7 +190,7 @@ def state(peer: Peer) -> dict[str, Any]:
             name: {
                 field: getattr(one if isinstance(one, Neighbour) else Neighbour(one), field)
                 for field in Neighbour.__struct_fields__
-                if field != "strikes"
+                if field not in ("strikes", "struck_at")
             }
             for name, one in peer.neighbourhood.known.items()
         },

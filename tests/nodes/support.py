@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,7 +29,6 @@ from tests.gossipfl.builders import Device
 GENEROUS = 40.0
 """Seconds until something that takes three is given up: other work shares this machine."""
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
-MESH_KEY = bytes(range(32))
 
 T = TypeVar("T")
 
@@ -71,6 +71,11 @@ def runs(pid: int) -> bool:
         return False
 
 
+def mesh_key(mesh: str) -> bytes:
+    """Of a mesh of the tests."""
+    return sha256(mesh.encode()).digest()
+
+
 class Daemon:
     """One device: a home, and the process of its daemon. All are of one closed mesh, if nothing else is said."""
 
@@ -83,7 +88,9 @@ class Daemon:
         write_durably(self.home.config, template(given).encode())
         if given.get("network.open") != "true":
             founder = Device(1, mesh=given.get("gossip.mesh", Settings().mesh))
-            trust.settle(self.home.trust, self.home.mesh_key, Charter(founder.id, founder.admit(self.id)), MESH_KEY)
+            trust.settle(
+                self.home.trust, self.home.mesh_key, Charter(founder.id, founder.admit(self.id)), mesh_key(founder.mesh)
+            )
         self.process: subprocess.Popen[bytes] | None = None
         self.within: tuple[str, ...] = ()
         """A command that runs the daemon's, as in another network namespace."""

@@ -146,7 +146,7 @@ def test_a_daemon_that_is_killed_again_and_again_has_its_last_save_each_time(
 
 
 def test_another_task_begins_anew_and_the_first_one_goes_on_afterwards(make_daemon: Callable[..., Daemon]) -> None:
-    daemon = make_daemon(**KEYS)
+    daemon = make_daemon(**KEYS, network__open="true")
 
     def live(*flags: str) -> None:
         daemon.start(*flags)

@@ -1,8 +1,11 @@
-"""Admission: in a closed mesh, nobody hears anything from this node who has not shown a credential; see `charter`.
+"""Admission: who is let in, and who not any more.
 
-Who dials shows its own first, and who is dialled answers with its own: a stranger that dials is told nothing at all.
-Until then a link that others made does not count, so strangers keep no place from members. A ban is passed on once to
-all that there are links with, and some with each new link. Where the mesh is open, this part does nothing.
+In a closed mesh, nobody hears anything from this node who has not shown a credential; see `charter`. Who dials shows
+its own first, and who is dialled answers with its own: a stranger that dials is told nothing at all. Until then a link
+that others made does not count, so strangers keep no place from members. A ban is passed on once to all that there are
+links with, and some with each new link. In an open mesh everybody is let in.
+
+In any mesh, whoever was refused too often is shunned for a while; see `reputation`.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from collections.abc import Callable
 
 from gossipfl.errors import RemoteError
 from gossipfl.membership.charter import Members, Revocation
+from gossipfl.membership.reputation import Offenders
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.neighbour import Link
 from gossipfl.protocol.parts.census import Census
@@ -19,7 +23,7 @@ from gossipfl.protocol.parts.links import Links
 from gossipfl.protocol.parts.state import State
 from gossipfl.wire import messages as msg
 
-BANNED = "it was banned"
+BANNED, SHUNNED = "it was banned", "it was refused too often, and not long ago"
 
 
 class Admission:
@@ -30,6 +34,9 @@ class Admission:
     ) -> None:
         self._state, self._links, self._failures, self._census = state, links, failures, census
         self._live = live
+        self._offenders = Offenders()
+        self._places: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        """Where those who are shunned were to be reached: what is configured, and what was heard."""
         self._waiting: set[str] = set()
         """Who has made a link and is still a stranger; as many as the network lets in."""
         if state.members is not None:
@@ -38,6 +45,8 @@ class Admission:
 
     def admits(self, peer: str) -> bool:
         """May `peer` say more than why it is of the mesh?"""
+        if peer in self._offenders.shunned:
+            return False
         if self._state.members is None:
             return True
         record = self._state.neighbourhood.known.get(peer)
@@ -47,7 +56,9 @@ class Admission:
         """There is a link to `peer`."""
         record = self._state.neighbourhood.known.get(peer)
         dialled = dialled or (record is not None and record.link is Link.DIALLING)
-        if dialled and self._state.neighbourhood.is_banished(peer):
+        if peer in self._offenders.shunned:
+            self._state.emit(ev.Disconnect(peer, SHUNNED))
+        elif dialled and self._state.neighbourhood.is_banished(peer):
             self._state.emit(ev.Disconnect(peer, BANNED))  # it was not yet when it was dialled
         elif dialled or self.admits(peer):
             self._links.connected(peer, now)
@@ -61,7 +72,8 @@ class Admission:
     def on_stranger(self, peer: str, body: bytes, now: float) -> None:
         """A frame from somebody who is not admitted."""
         state = self._state
-        assert state.members is not None
+        if state.members is None or peer in self._offenders.shunned:
+            return  # its link is about to be cut
         try:
             message = msg.decode(body)
             if not isinstance(message, msg.Credential):
@@ -81,6 +93,31 @@ class Admission:
             self._links.connected(peer, now)
         elif neighbour.connected:
             self._links.hello(peer, neighbour)
+
+    def shun(self, peer: str, reason: str, now: float) -> None:
+        """`peer` was refused once too often."""
+        record = self._state.neighbourhood.meet(peer)
+        self._places[peer] = (record.configured, record.addresses)
+        seconds, forgotten = self._offenders.offend(peer, now)
+        self._expel(peer, now)
+        self._state.emit(ev.Disconnect(peer, f"refused too often, last: {reason}"))
+        if seconds is not None:
+            self._state.emit(ev.SetTimer(("pardon", peer), seconds))
+        for one in forgotten:
+            self.pardon(one)
+
+    def pardon(self, peer: str) -> None:
+        """`peer` has been shunned for long enough."""
+        hood, members = self._state.neighbourhood, self._state.members
+        self._offenders.pardon(peer)
+        configured, addresses = self._places.pop(peer, ((), ()))
+        if members is not None and members.is_revoked(peer):
+            return
+        hood.pardon(peer)
+        if configured:
+            hood.configure(peer, configured)
+        hood.hear_of(peer, addresses)
+        self._links.dial(peer)
 
     def on_revocations(self, peer: str, message: msg.Revocations, now: float) -> None:
         """`peer` says who is of the mesh no more."""
@@ -105,17 +142,19 @@ class Admission:
                 hood.banish(revocation.device)
         for peer, record in list(hood.known.items()):
             if record.credential is not None and members.objection(peer, record.credential) is not None:
+                if record.connected:
+                    state.emit(ev.Disconnect(peer, BANNED))
                 self._expel(peer, now)
         for peer in hood.live():
             if peer != source:
                 state.send(peer, msg.Revocations(tuple(news)))
 
     def _expel(self, peer: str, now: float) -> None:
+        """Forget `peer`, and hear nothing of it."""
         linked = self._state.neighbourhood.meet(peer).connected
         self._failures.lost(peer)
         self._census.forget(peer)
         self._links.forget(peer)
         self._state.neighbourhood.banish(peer)
         if linked:
-            self._state.emit(ev.Disconnect(peer, BANNED))
             self._live(now)

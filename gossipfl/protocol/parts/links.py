@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 from gossipfl.errors import RemoteError
+from gossipfl.membership.reputation import MAX_STRIKES, struck
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.contacts import MAX_LINKS
 from gossipfl.protocol.neighbour import Link, Neighbour
@@ -19,8 +20,6 @@ from gossipfl.protocol.parts.state import State
 from gossipfl.wire import messages as msg
 
 ENOUGH = "there are links enough"
-MAX_STRIKES = 10
-"""Refused frames before the link is cut; an accepted update wins one back."""
 
 
 class Links:
@@ -181,15 +180,12 @@ class Links:
         if others or asks:
             state.send(peer, msg.Peers(others, asks))
 
-    def strike(self, peer: str, reason: str) -> None:
-        """Something from `peer` was refused."""
+    def strike(self, peer: str, reason: str, now: float) -> bool:
+        """Something from `peer` was refused. Returns whether that was once too often."""
         neighbour = self._state.neighbourhood.meet(peer)
-        neighbour.strikes += 1
+        neighbour.strikes, neighbour.struck_at = struck(neighbour.strikes, neighbour.struck_at, now), now
         self._state.emit(ev.Refused(peer, reason))
-        if neighbour.strikes >= MAX_STRIKES:
-            neighbour.strikes = 0
-            self._state.neighbourhood.locate(peer, ())  # not redialled; it may come back by itself
-            self._state.emit(ev.Disconnect(peer, f"refused too often, last: {reason}"))
+        return neighbour.strikes >= MAX_STRIKES
 
     def _part(self, peers: list[str]) -> None:
         """Have these cut their links with us: they know then that they need not dial. Cut those that did not."""

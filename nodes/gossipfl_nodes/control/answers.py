@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
-from gossipfl.protocol.parts.links import MAX_STRIKES
+from gossipfl.membership.reputation import HALF_LIFE, MAX_STRIKES
 from gossipfl_nodes.daemon.worker import MAX_VALUES
 
 DAY, MONTH = 86_400.0, 31 * 86_400.0
@@ -83,7 +83,10 @@ class PeerRow(Struct, frozen=True):
     refused: Annotated[int, Meta(description="Of its messages, in all.")]
     strikes: Annotated[
         int,
-        Meta(description=f"Refusals that still count: at {MAX_STRIKES} the link is cut, and a merge takes one off."),
+        Meta(
+            description=f"Refusals that still count: at {MAX_STRIKES} the peer is shunned for a while; a merge takes one"
+            f" off, and {HALF_LIFE:g} s half of them."
+        ),
     ]
     bytes_sent: Annotated[int, Meta(description="On the link that there is now.")]
     bytes_received: Annotated[int, Meta(description="On the link that there is now.")]

@@ -10,14 +10,15 @@ import pytest
 from gossipfl.codec.codec import decode
 from gossipfl.codec.quantisers import values
 from gossipfl.errors import LocalError
+from gossipfl.membership.reputation import GRAY, GROWTH, HALF_LIFE, MAX_OFFENDERS, MAX_STRIKES, Offenders
 from gossipfl.model.bases import MAX_HELD, name_of
 from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.joining import PATIENCE, REBASE_GAP
 from gossipfl.protocol.neighbour import MAX_ALLOWANCE
 from gossipfl.protocol.neighbourhood import FORGET_AFTER
+from gossipfl.protocol.parts.admission import SHUNNED
 from gossipfl.protocol.parts.exchange import GIVE_AGAIN
-from gossipfl.protocol.parts.links import MAX_STRIKES
 from gossipfl.protocol.parts.wanted import ASK_AGAIN
 from gossipfl.protocol.peer import INTRODUCE_EVERY, JOIN, PUBLISH, Peer
 from gossipfl.protocol.settings import Settings
@@ -514,6 +515,46 @@ def test_ten_refused_frames_cut_the_link_and_it_is_not_dialled() -> None:
         assert [cut.peer for cut in only(ev.Disconnect, effects)] == (["a"] if turn == MAX_STRIKES else [])
     assert not peer.handle(ev.Disconnected("a"), 5.0)
     assert peer.neighbourhood.live() == ["b"]
+    gossip = msg.encode(msg.Peers((msg.KnownPeer("a", ("there",)),), asks=False))
+    assert not peer.handle(ev.Received("b", gossip), 6.0)
+
+
+def test_who_was_refused_too_often_is_shunned_ever_longer_and_then_for_good() -> None:
+    peer = a_learning_peer(bootstrap={"a": ("where it is",)})
+    meet(peer, "b")
+    for turn, seconds in enumerate((GRAY, GRAY * GROWTH, GRAY * GROWTH**2, None)):
+        now = 1000.0 * turn
+        meet(peer, "a", now=now)
+        effects = []
+        for _ in range(MAX_STRIKES):
+            effects = peer.handle(ev.Received("a", b"junk"), now)
+        assert [cut.peer for cut in only(ev.Disconnect, effects)] == ["a"]
+        timers = [effect for effect in only(ev.SetTimer, effects) if effect.timer == ("pardon", "a")]
+        assert timers == ([] if seconds is None else [ev.SetTimer(("pardon", "a"), seconds)])
+        peer.handle(ev.Disconnected("a"), now)
+        assert peer.handle(ev.Connected("a"), now + 1) == [ev.Disconnect("a", SHUNNED)]
+        assert not peer.handle(ev.Received("a", hello(peer)), now + 1)
+        assert not peer.handle(ev.Found("a", ("there",)), now + 1)
+        if seconds is not None:  # the configuration is not forgotten
+            (dial,) = only(ev.Dial, peer.handle(ev.TimerFired(("pardon", "a")), now + seconds))
+            assert dial == ev.Dial("a", ("where it is", "there"))
+
+
+def test_strikes_are_forgotten_by_half() -> None:
+    peer = with_friends("a")
+    for turn in range(5 * MAX_STRIKES):
+        effects = peer.handle(ev.Received("a", b"junk"), 100.0 + turn * HALF_LIFE / 3)
+        assert not only(ev.Disconnect, effects)
+    record = peer.neighbourhood.known["a"]
+    assert 0 < record.strikes < MAX_STRIKES
+
+
+def test_nobody_remembers_more_offenders_than_its_share() -> None:
+    offenders = Offenders()
+    for number in range(2 * MAX_OFFENDERS):
+        _, forgotten = offenders.offend(f"peer {number}", float(number))
+        assert forgotten == ([f"peer {number - MAX_OFFENDERS}"] if number >= MAX_OFFENDERS else [])
+    assert len(offenders.shunned) == MAX_OFFENDERS
 
 
 def test_an_accepted_update_wins_a_strike_back() -> None:

@@ -198,6 +198,7 @@ GIVEN = {
     "network.announce": "/ip4/203.0.113.7/tcp/7,/dns4/me.example/tcp/7",
     "network.bootstrap": "/ip4/192.0.2.7/tcp/9444/p2p/12D3KooWEwasxsUcPzd93Ydiwgxm7V3Th8RUVJ52twC38MKm1YmZ",
     "network.mdns": "false",
+    "network.open": "true",
     "task.name": 'my tasks/odd "name".py:factory',
     "task.data": "C:\\data\\ü – x",
     "task.index": "3",
