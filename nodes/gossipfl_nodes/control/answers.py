@@ -84,8 +84,8 @@ class PeerRow(Struct, frozen=True):
     strikes: Annotated[
         int,
         Meta(
-            description=f"Refusals that still count: at {MAX_STRIKES} the peer is shunned for a while; a merge takes one"
-            f" off, and {HALF_LIFE:g} s half of them."
+            description=f"Refusals that still count: at {MAX_STRIKES} the peer is shunned for a while; a merge takes"
+            f" one off, and {HALF_LIFE:g} s half of them."
         ),
     ]
     bytes_sent: Annotated[int, Meta(description="On the link that there is now.")]
