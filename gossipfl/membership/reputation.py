@@ -41,7 +41,7 @@ class Offenders:
         for one in forgotten:
             del self._offences[one]
             self.shunned.discard(one)
-        return (None if count >= LAST else GRAY * GROWTH ** int(count - 1)), forgotten
+        return (None if round(count) >= LAST else GRAY * GROWTH ** (round(count) - 1)), forgotten
 
     def pardon(self, peer: str) -> None:
         """`peer` has been shunned for long enough."""
