@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
+import sys
+
 from gossipfl.cli import Exit
-from gossipfl.output.terminal import print_json, size
+from gossipfl.output.terminal import duration, print_json, size
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import LEVELS
 from gossipfl_nodes.disk.home import Home
+
+PING_TIMEOUT = 60.0
+"""Seconds: a peer may have a dozen addresses, each of which is given five."""
 
 
 def pause(arguments: list[str]) -> int:
@@ -41,6 +47,32 @@ def publish(arguments: list[str]) -> int:
     else:
         print("to nobody: the device is alone or still joins, or its peers or its budget have enough for now")
     return Exit.OK if answer["peers"] else Exit.FAILED
+
+
+def ping(arguments: list[str]) -> int:
+    """Ask a peer, by its id or address, whether it is there, and how long that takes."""
+    parser = options.parser("ping", ping.__doc__, json=True)
+    parser.add_argument("peer", help="an id, the end of one that gossipfl peers lists, or an address as /ip4/…/tcp/…")
+    parser.add_argument("-n", "--count", type=int, default=3, metavar="N", help="how often to ask (default: 3)")
+    given = parser.parse_args(arguments)
+    answers, silent = [], ""
+    for _ in range(given.count):
+        try:
+            answer = client.post(Home(given.home), "/v1/ping", {"peer": given.peer}, timeout=PING_TIMEOUT)
+        except client.Refused as error:
+            if error.status != http.client.GATEWAY_TIMEOUT:
+                raise
+            silent = str(error)
+        else:
+            answers.append(answer)
+            if not given.json:
+                how = "there and back" if answer["over"] == "link" else "to connect"
+                print(f"{answer['peer']}  {duration(answer['seconds'])} {how}", flush=True)
+    if given.json:
+        print_json(answers)
+    if silent:
+        print(f"gossipfl ping: {silent}", file=sys.stderr)
+    return Exit.OK if answers else Exit.FAILED
 
 
 def log_level(arguments: list[str]) -> int:

@@ -32,6 +32,7 @@ def operations(view: View, orders: Orders, predictions: Predictions, diary: Diar
         Operation("POST", "/v1/pause", orders.pause),
         Operation("POST", "/v1/resume", orders.resume),
         Operation("POST", "/v1/publish", orders.publish),
+        Operation("POST", "/v1/ping", orders.ping),
         Operation("POST", "/v1/stop", orders.stop),
     ]
 

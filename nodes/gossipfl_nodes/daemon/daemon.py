@@ -113,7 +113,7 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 driver = Driver(peer, network, training, saver, telemetry, recorder)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
                 predictions = Predictions(peer, driver, training)
-                orders = Orders(peer, driver, outbox, stop, logs, partial(_topology, me=network.id))
+                orders = Orders(peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id))
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(serve_socket, api(view, orders, predictions, telemetry.diary, logs), socket)

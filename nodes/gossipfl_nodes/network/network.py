@@ -36,6 +36,7 @@ from gossipfl_nodes.network.discovery import addresses as places
 from gossipfl_nodes.network.door import Door
 from gossipfl_nodes.network.limits import MAX_LINKS, Limits
 from gossipfl_nodes.network.link import Link, watch
+from gossipfl_nodes.network.pinging import Pong, ping
 
 PROTOCOL = "/gossipfl/1"
 MAX_DIALS = 8
@@ -129,6 +130,14 @@ class Network:
         if str(peer_id) not in self.links:
             self._open(peer_id)
         return str(peer_id)
+
+    async def ping(self, peer: str | None, addresses: tuple[str, ...]) -> Pong:
+        """How long it takes to `peer`, or to whoever is at `addresses`, and back; see `pinging`.
+
+        Raises:
+            ConnectionError: nobody answers.
+        """
+        return await ping(self._host, peer, addresses)
 
     async def moved(self) -> None:
         """Return when `addresses` are others."""
