@@ -27,7 +27,7 @@ from gossipfl.wire.messages import max_body
 from gossipfl_nodes.control.api import api
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
-from gossipfl_nodes.control.server import serve_socket
+from gossipfl_nodes.control.server import serve_all
 from gossipfl_nodes.control.view import View
 from gossipfl_nodes.daemon.config import Loaded
 from gossipfl_nodes.daemon.driver import Driver
@@ -116,7 +116,10 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 orders = Orders(peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id))
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(serve_socket, api(view, orders, predictions, telemetry.diary, logs), socket)
+                    nursery.start_soon(
+                        serve_all, api(view, orders, predictions, telemetry.diary, logs), socket, config.control.listen,
+                        home.token,
+                    )  # fmt: skip
                     nursery.start_soon(predictions.run)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)

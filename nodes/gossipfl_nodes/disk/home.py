@@ -2,6 +2,7 @@
 
 HOME/identity.key   the device's key, 0600
 HOME/config.toml    what the user edits
+HOME/control.token  who may command the daemon over TCP, 0600; only if it listens there
 HOME/incarnation    a number that grows at each start, so that peers tell this life from earlier ones
 HOME/state/         0700: what the peer must remember (see `store`), and the incarnation once more
 HOME/run/           0700: lock (names the daemon's process) and control.sock
@@ -33,6 +34,7 @@ class Home:
         self.path = given.absolute()
         self.key = self.path / "identity.key"
         self.config = self.path / "config.toml"
+        self.token = self.path / "control.token"
         self.state = self.path / "state"
         self._run = self.path / "run"
         self._incarnations = (self.path / "incarnation", self.state / "incarnation")
