@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 from starlette.applications import Starlette
+from starlette.responses import Response
 
-from gossipfl_nodes.control import predicting
+from gossipfl_nodes.control import predicting, streams
+from gossipfl_nodes.control.openapi import document
 from gossipfl_nodes.control.operations import Operation, application
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
@@ -21,9 +24,9 @@ def operations(view: View, orders: Orders, predictions: Predictions, diary: Diar
         Operation("GET", "/v1/status", view.status),
         Operation("GET", "/v1/peers", view.peers),
         Operation("GET", "/v1/model", view.model),
-        Operation("GET", "/v1/metrics", view.metrics),
-        Operation("GET", "/v1/events", watch.events),
-        Operation("GET", "/v1/logs", watch.logs),
+        Operation("GET", "/v1/metrics", view.metrics, media=("text/plain",)),
+        Operation("GET", "/v1/events", watch.events, media=(streams.MEDIA_TYPE,)),
+        Operation("GET", "/v1/logs", watch.logs, media=("application/json", streams.MEDIA_TYPE)),
         Operation("GET", "/v1/topology", view.topology),
         Operation("PUT", "/v1/topology", orders.rewire),
         Operation("POST", "/v1/predict", predictions.predict, room=predicting.ROOM),
@@ -38,5 +41,12 @@ def operations(view: View, orders: Orders, predictions: Predictions, diary: Diar
 
 
 def api(view: View, orders: Orders, predictions: Predictions, diary: Diary, logs: Logs) -> Starlette:
-    """The ASGI application."""
-    return application(operations(view, orders, predictions, diary, logs))
+    """The ASGI application, which also has its own documentation."""
+    told = operations(view, orders, predictions, diary, logs)
+
+    async def documentation() -> Response:
+        """What you are reading."""
+        return Response(msgspec.json.encode(document([*told, own])), media_type="application/json")
+
+    own = Operation("GET", "/v1/openapi.json", documentation, media=("application/json",))
+    return application([*told, own])
