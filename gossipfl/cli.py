@@ -27,6 +27,8 @@ Learn together without a server: every device trains on its own data and gossips
 {commands}
 
 gossipfl COMMAND --help tells more. First steps: gossipfl demo; then gossipfl init and gossipfl run on each device.
+Exit status: 0 done, 1 failed, 2 wrong usage, 3 no daemon runs, 4 no device here yet, 65 bad data, 73 can't be made,
+75 try again, 78 bad configuration, 130 interrupted.
 """
 
 

@@ -13,12 +13,26 @@ from gossipfl.output.terminal import ago, print_json
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.disk.home import Home
 
+INVITE_EXAMPLES = """
+gossipfl invite
+gossipfl invite --for 7d --admin
+"""
+ALLOW_EXAMPLES = """
+gossipfl allow 12D3KooW…
+"""
+BAN_EXAMPLES = """
+gossipfl ban 12D3KooW…
+"""
+JOIN_EXAMPLES = """
+gossipfl join gossipfl1.…
+gossipfl join - --task.name /path/to/cnn.py:digits_cnn < ticket
+"""
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
 def invite(arguments: list[str]) -> int:
     """Make a ticket with which one new device joins this mesh."""
-    parser = options.parser("invite", invite.__doc__, json=True)
+    parser = options.parser("invite", invite.__doc__, INVITE_EXAMPLES, json=True)
     parser.add_argument(
         "--for", dest="lifetime", default="1d", metavar="TIME", help="how long it is good, as 10m, 1h or 7d; at most"
         " 31d (default: 1d)",
@@ -31,7 +45,7 @@ def invite(arguments: list[str]) -> int:
 
 def allow(arguments: list[str]) -> int:
     """Make a ticket for a device whose id is known; it needs nobody to be there when it joins."""
-    parser = options.parser("allow", allow.__doc__, json=True)
+    parser = options.parser("allow", allow.__doc__, ALLOW_EXAMPLES, json=True)
     parser.add_argument("device", metavar="ID", help="as gossipfl id prints it there")
     _add_admin(parser)
     given = parser.parse_args(arguments)
@@ -40,7 +54,7 @@ def allow(arguments: list[str]) -> int:
 
 def ban(arguments: list[str]) -> int:
     """Exclude a device from this mesh, for good: nobody of it talks to that device any more."""
-    parser = options.parser("ban", ban.__doc__, json=True)
+    parser = options.parser("ban", ban.__doc__, BAN_EXAMPLES, json=True)
     parser.add_argument("device", metavar="ID", help="of the device; if it was an admin, whom it admitted goes as well")
     given = parser.parse_args(arguments)
     found = client.post(Home(given.home), "/v1/ban", {"device": given.device})
@@ -53,7 +67,7 @@ def ban(arguments: list[str]) -> int:
 
 def join(arguments: list[str]) -> int:
     """Make this device's home in the mesh that a ticket is for."""
-    parser = options.parser("join", join.__doc__, keys=True, json=True)
+    parser = options.parser("join", join.__doc__, JOIN_EXAMPLES, keys=True, json=True)
     parser.add_argument("ticket", metavar="TICKET", help="as gossipfl invite or allow printed it; - reads it")
     given = parser.parse_args(arguments)
     from gossipfl.output.files import write_durably

@@ -30,6 +30,7 @@ class Refused(LocalError):  # noqa: N818 - as above
 
     def __init__(self, reason: str, status: int) -> None:
         super().__init__(reason)
+        self.status = status
         self.exit_status = Exit.TRY_AGAIN if status == http.client.SERVICE_UNAVAILABLE else Exit.FAILED
 
 

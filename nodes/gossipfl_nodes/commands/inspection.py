@@ -13,10 +13,30 @@ from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import KEYS, load
 from gossipfl_nodes.disk.home import Home
 
+STATUS_EXAMPLES = """
+gossipfl status --json | jq .metrics.accuracy
+"""
+PEERS_EXAMPLES = """
+gossipfl peers --json | jq -r '.[] | select(.live).id'
+"""
+MODEL_EXAMPLES = """
+gossipfl model --json | jq -r .sha256
+"""
+METRICS_EXAMPLES = """
+gossipfl metrics > /var/lib/node_exporter/gossipfl.prom
+"""
+ID_EXAMPLES = """
+gossipfl id | tail -n 1        an address for the others' network.bootstrap
+"""
+CONFIG_EXAMPLES = """
+gossipfl config show --origin
+gossipfl config show --json --gossip.interval 5
+"""
+
 
 def status(arguments: list[str]) -> int:
     """Show what this device's daemon is doing."""
-    given = options.parser("status", status.__doc__, json=True).parse_args(arguments)
+    given = options.parser("status", status.__doc__, STATUS_EXAMPLES, json=True).parse_args(arguments)
     found = client.get(Home(given.home), "/v1/status")
     if given.json:
         print_json(found)
@@ -31,7 +51,7 @@ def status(arguments: list[str]) -> int:
 
 def peers(arguments: list[str]) -> int:
     """List the peers that this device's daemon knows."""
-    given = options.parser("peers", peers.__doc__, json=True).parse_args(arguments)
+    given = options.parser("peers", peers.__doc__, PEERS_EXAMPLES, json=True).parse_args(arguments)
     found = client.get(Home(given.home), "/v1/peers")
     if given.json:
         print_json(found)
@@ -55,7 +75,7 @@ def peers(arguments: list[str]) -> int:
 
 def model(arguments: list[str]) -> int:
     """Show the model that this device's daemon serves: its version, metrics, hash and tensors."""
-    given = options.parser("model", model.__doc__, json=True).parse_args(arguments)
+    given = options.parser("model", model.__doc__, MODEL_EXAMPLES, json=True).parse_args(arguments)
     found = client.get(Home(given.home), "/v1/model")
     if given.json:
         print_json(found)
@@ -76,14 +96,14 @@ def model(arguments: list[str]) -> int:
 
 def metrics(arguments: list[str]) -> int:
     """Print this device's metrics, as Prometheus reads them."""
-    given = options.parser("metrics", metrics.__doc__).parse_args(arguments)
+    given = options.parser("metrics", metrics.__doc__, METRICS_EXAMPLES).parse_args(arguments)
     print(client.text(Home(given.home), "/v1/metrics"), end="")
     return Exit.OK
 
 
 def id_(arguments: list[str]) -> int:
     """Print this device's id, and its addresses while the daemon runs."""
-    given = options.parser("id", id_.__doc__, json=True).parse_args(arguments)
+    given = options.parser("id", id_.__doc__, ID_EXAMPLES, json=True).parse_args(arguments)
     home = Home(given.home)
     try:
         running = client.get(home, "/v1/status")
@@ -101,7 +121,7 @@ def id_(arguments: list[str]) -> int:
 
 def config(arguments: list[str]) -> int:
     """Show the configuration (config show), and where each value comes from (--origin)."""
-    parser = options.parser("config", config.__doc__, keys=True, json=True)
+    parser = options.parser("config", config.__doc__, CONFIG_EXAMPLES, keys=True, json=True)
     parser.add_argument("what", choices=["show"], help="show: print all values")
     parser.add_argument("--origin", action="store_true", help="say where each value comes from")
     given = parser.parse_args(arguments)

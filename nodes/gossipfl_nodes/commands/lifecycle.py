@@ -15,10 +15,22 @@ from gossipfl.output.terminal import print_json
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.disk.home import Home
 
+INIT_EXAMPLES = """
+gossipfl init
+gossipfl init --task.name /path/to/cnn.py:digits_cnn --network.bootstrap /ip4/192.0.2.7/tcp/9444
+"""
+RUN_EXAMPLES = """
+gossipfl run
+gossipfl run --gossip.interval 5 --log.level debug
+"""
+STOP_EXAMPLES = """
+gossipfl stop --home /srv/gossipfl
+"""
+
 
 def init(arguments: list[str]) -> int:
     """Make this device's home: its key, its configuration, and a mesh of its own, which others can join."""
-    parser = options.parser("init", init.__doc__, keys=True, json=True)
+    parser = options.parser("init", init.__doc__, INIT_EXAMPLES, keys=True, json=True)
     given = parser.parse_args(arguments)
     from gossipfl.output.files import write_durably
     from gossipfl_nodes.daemon.config import load, template
@@ -50,7 +62,7 @@ def init(arguments: list[str]) -> int:
 
 def run(arguments: list[str]) -> int:
     """Run this device's daemon until it is stopped."""
-    parser = options.parser("run", run.__doc__, keys=True)
+    parser = options.parser("run", run.__doc__, RUN_EXAMPLES, keys=True)
     parser.add_argument(
         "--record", type=Path, metavar="FILE", help="write all that this node's peer goes through to a new file, for"
         " gossipfl sim replay. Private: it holds the model and every training delta, from which its reader can"
@@ -92,7 +104,7 @@ def run(arguments: list[str]) -> int:
 
 def stop(arguments: list[str]) -> int:
     """Stop this device's daemon, gracefully."""
-    parser = options.parser("stop", stop.__doc__, json=True)
+    parser = options.parser("stop", stop.__doc__, STOP_EXAMPLES, json=True)
     given = parser.parse_args(arguments)
     home = Home(given.home)
     pid = client.get(home, "/v1/status")["pid"]

@@ -10,9 +10,23 @@ from gossipfl_nodes.daemon.config import KEYS
 from gossipfl_topology.parameters import is_path
 
 
-def parser(command: str, doc: str | None, *, keys: bool = False, json: bool = False) -> argparse.ArgumentParser:
-    """A parser with --home and, if asked for, with --json and with a flag for each key of the configuration."""
-    made = argparse.ArgumentParser(f"gossipfl {command}", description=doc, allow_abbrev=False)
+def parser(
+    command: str, doc: str | None, examples: str = "", *, keys: bool = False, json: bool = False
+) -> argparse.ArgumentParser:
+    """A parser with --home and, if asked for, with --json and with a flag for each key of the configuration.
+
+    Args:
+        command: its name.
+        doc: what it is for.
+        examples: lines that show how it is called, told of at the end of the help.
+        keys: a flag for each key?
+        json: a flag for JSON?
+    """
+    shown = "\n".join(f"  {line.strip()}" for line in examples.strip().splitlines())
+    made = argparse.ArgumentParser(
+        f"gossipfl {command}", description=doc, epilog=f"examples:\n{shown}" if shown else None, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     made.add_argument(
         "--home", type=Path, default=None, metavar="DIR", help="this device's folder (default: $GOSSIPFL_HOME, or below"
         " the user's data folder)",

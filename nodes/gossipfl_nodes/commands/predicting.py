@@ -14,6 +14,10 @@ from gossipfl.output.terminal import print_json, shown
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.disk.home import Home
 
+PREDICT_EXAMPLES = """
+gossipfl predict windows.npy --out forecasts.npy
+echo '[[0.1, 0.2]]' | gossipfl predict - --json
+"""
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -33,7 +37,7 @@ class BadInputs(LocalError):  # noqa: N818 - as an exit status names it
 
 def predict(arguments: list[str]) -> int:
     """Predict from the model that this device's daemon serves; inputs as .npy, or as nested lists in JSON."""
-    parser = options.parser("predict", predict.__doc__, json=True)
+    parser = options.parser("predict", predict.__doc__, PREDICT_EXAMPLES, json=True)
     parser.add_argument("file", metavar="FILE|-", help="inputs, one row for each; - reads them from stdin")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the outputs into this .npy file")
     given = parser.parse_args(arguments)

@@ -13,13 +13,21 @@ from gossipfl.output.terminal import shown
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.disk.home import Home
 
+EVENTS_EXAMPLES = """
+gossipfl events -n 20
+gossipfl events --json | jq 'select(.event == "partitioned")'
+"""
+LOGS_EXAMPLES = """
+gossipfl logs -f
+gossipfl logs -n 1000 --json | jq 'select(.level == "warning")'
+"""
 MOST = 1000
 """Lines that a daemon keeps."""
 
 
 def events(arguments: list[str]) -> int:
     """Show what happens to this device's daemon, until Ctrl-C or its end."""
-    parser = options.parser("events", events.__doc__, json=True)
+    parser = options.parser("events", events.__doc__, EVENTS_EXAMPLES, json=True)
     _last(parser, "events", 0)
     given = parser.parse_args(arguments)
     _print(client.follow(Home(given.home), f"/v1/events?last={given.last}"), json=given.json)
@@ -28,7 +36,7 @@ def events(arguments: list[str]) -> int:
 
 def logs(arguments: list[str]) -> int:
     """Show the last lines that this device's daemon has logged, and those that come (-f)."""
-    parser = options.parser("logs", logs.__doc__, json=True)
+    parser = options.parser("logs", logs.__doc__, LOGS_EXAMPLES, json=True)
     _last(parser, "lines", 100)
     parser.add_argument("-f", "--follow", action="store_true", help="go on with those that come, until Ctrl-C")
     given = parser.parse_args(arguments)

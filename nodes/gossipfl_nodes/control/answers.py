@@ -204,6 +204,31 @@ class Prediction(Struct, frozen=True):
     version: Version
 
 
+class Ping(Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom to ask whether it is there."""
+
+    peer: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=512,
+            description="An id, the end of a known peer's id, or an address as /ip4/192.0.2.7/tcp/9444, with or without"
+            " /p2p/ID behind it.",
+        ),
+    ]
+
+
+class Pong(Struct, frozen=True):
+    """It is there."""
+
+    peer: str
+    seconds: Annotated[float, Meta(description="There and back; or that making a connection took.")]
+    over: Annotated[
+        Literal["link", "dial"],
+        Meta(description="link: a round trip on a connection that was there; dial: TCP and Noise's handshake anew."),
+    ]
+
+
 class Wiring(Struct, frozen=True, forbid_unknown_fields=True):
     """Who gets a publish: a live topology as `k-out:k=3`, or a graph file on this device."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 from starlette.applications import Starlette
+from starlette.responses import Response
 
-from gossipfl_nodes.control import predicting
+from gossipfl_nodes.control import predicting, streams
 from gossipfl_nodes.control.admitting import Admissions
+from gossipfl_nodes.control.openapi import document
 from gossipfl_nodes.control.operations import Operation, application
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
@@ -24,9 +27,9 @@ def operations(
         Operation("GET", "/v1/status", view.status),
         Operation("GET", "/v1/peers", view.peers),
         Operation("GET", "/v1/model", view.model),
-        Operation("GET", "/v1/metrics", view.metrics),
-        Operation("GET", "/v1/events", watch.events),
-        Operation("GET", "/v1/logs", watch.logs),
+        Operation("GET", "/v1/metrics", view.metrics, media=("text/plain",)),
+        Operation("GET", "/v1/events", watch.events, media=(streams.MEDIA_TYPE,)),
+        Operation("GET", "/v1/logs", watch.logs, media=("application/json", streams.MEDIA_TYPE)),
         Operation("GET", "/v1/topology", view.topology),
         Operation("PUT", "/v1/topology", orders.rewire),
         Operation("POST", "/v1/invite", admissions.invite),
@@ -38,6 +41,7 @@ def operations(
         Operation("POST", "/v1/pause", orders.pause),
         Operation("POST", "/v1/resume", orders.resume),
         Operation("POST", "/v1/publish", orders.publish),
+        Operation("POST", "/v1/ping", orders.ping),
         Operation("POST", "/v1/stop", orders.stop),
     ]
 
@@ -45,5 +49,12 @@ def operations(
 def api(
     view: View, orders: Orders, admissions: Admissions, predictions: Predictions, diary: Diary, logs: Logs
 ) -> Starlette:  # fmt: skip
-    """The ASGI application."""
-    return application(operations(view, orders, admissions, predictions, diary, logs))
+    """The ASGI application, which also has its own documentation."""
+    told = operations(view, orders, admissions, predictions, diary, logs)
+
+    async def documentation() -> Response:
+        """What you are reading."""
+        return Response(msgspec.json.encode(document([*told, own])), media_type="application/json")
+
+    own = Operation("GET", "/v1/openapi.json", documentation, media=("application/json",))
+    return application([*told, own])

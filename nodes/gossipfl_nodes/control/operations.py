@@ -41,6 +41,8 @@ class Operation(msgspec.Struct, frozen=True):
     function: Callable[..., Awaitable[Any]]
     room: int = ROOM
     """Bytes that a body may have."""
+    media: tuple[str, ...] = ()
+    """What the answer may be, where the function returns a Response."""
 
     @property
     def types(self) -> dict[str, Any]:

@@ -6,14 +6,20 @@ Whatever moves the protocol is an event for the peer, which the driver hands to 
 from __future__ import annotations
 
 from collections.abc import Callable
+from http import HTTPStatus
 
 import trio
 
+from gossipfl.errors import LocalError
+from gossipfl.membership.ids import is_id
 from gossipfl.protocol.events import Event, Hurried, Paused, Published, Resumed, Rewired
 from gossipfl.protocol.peer import Peer
-from gossipfl_nodes.control.answers import Level, Publish, Stopping, Training, Wiring
+from gossipfl_nodes.control.answers import Level, Ping, Pong, Publish, Stopping, Training, Wiring
+from gossipfl_nodes.control.problems import Refusal
 from gossipfl_nodes.control.view import version
 from gossipfl_nodes.daemon.driver import Driver
+from gossipfl_nodes.network.discovery.addresses import checked
+from gossipfl_nodes.network.network import Network
 from gossipfl_nodes.observing.logs import Logs
 from gossipfl_topology.live import Topology
 
@@ -23,6 +29,7 @@ class Orders:
 
     Args:
         peer: to be looked at.
+        network: of it.
         driver: of it.
         outbox: leads to the driver.
         stop: set, it ends the daemon.
@@ -31,10 +38,11 @@ class Orders:
     """
 
     def __init__(
-        self, peer: Peer, driver: Driver, outbox: trio.MemorySendChannel[Event], stop: trio.Event, logs: Logs,
+        self, peer: Peer, network: Network, driver: Driver, outbox: trio.MemorySendChannel[Event], stop: trio.Event,
+        logs: Logs,
         find: Callable[[str], Topology],
     ) -> None:  # fmt: skip
-        self._peer, self._driver, self._outbox = peer, driver, outbox
+        self._peer, self._network, self._driver, self._outbox = peer, network, driver, outbox
         self._stop, self._logs, self._find = stop, logs, find
 
     async def stop(self) -> Stopping:
@@ -57,6 +65,30 @@ class Orders:
         effects = await self._driver.ask(Hurried(), self._outbox)
         sent = next((effect for effect in effects if isinstance(effect, Published)), None)
         return Publish(version(self._peer), len(sent.to) if sent else 0, sent.size if sent else 0)
+
+    async def ping(self, body: Ping) -> Pong:
+        """Ask a peer, or whoever is at an address, whether it is there."""
+        where, _, name = body.peer.partition("/p2p/") if "/" in body.peer else ("", "", body.peer)
+        peer = self._known(name) if name else None
+        known = self._peer.neighbourhood.known.get(peer or "")
+        addresses = (checked("peer", where),) if where else known.reachable if known else ()
+        try:
+            return Pong(*await self._network.ping(peer, addresses))
+        except ConnectionError as error:
+            raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, f"{body.peer} does not answer: {error}") from None
+
+    def _known(self, name: str) -> str:
+        """The peer whose id ends in `name`; or `name` itself, if it is an id that is not known.
+
+        Raises:
+            LocalError: there are several, or none and it is no id either.
+        """
+        found = [peer for peer in self._peer.neighbourhood.known if peer.endswith(name)]
+        if len(found) > 1:
+            raise LocalError(f"peer = {name!r}: {len(found)} peers' ids end so; give more of it")
+        if not found and not is_id(name):
+            raise LocalError(f"peer = {name!r}: neither an id, nor the end of one that gossipfl peers lists")
+        return found[0] if found else name
 
     async def show(self, body: Level) -> Level:
         """Log lines of at least this level, until the daemon is restarted."""

@@ -1,5 +1,6 @@
-"""The server: an application on a unix socket that only this user can reach, as the folder that it is in is private.
+"""The server: an application on a unix socket, and on a port of the device for who has the token.
 
+The socket is in a private folder, so that only this user can reach it.
 Hypercorn speaks HTTP; this owns the connections: how many there are, how long one may take to read what it asked for,
 and that none outlives the daemon or takes it along. Hypercorn's own loop has no bounds, and waits for readers for ever.
 """
@@ -19,12 +20,34 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
+from gossipfl_nodes.control.access import Guard, listening, token_in
+
 CONNECTIONS = 64
 """Open at a time; one more is closed at once. Each takes a file descriptor that peers need as well."""
 WRITE_TIMEOUT = 10.0
 """Seconds for a client to take what is sent at once, at most 64 KiB beyond what the kernel holds."""
 
 log = structlog.get_logger("control")
+
+
+async def serve_all(app: Any, path: Path, listen: str, token: Path) -> None:
+    """Answer on the unix socket `path`, and at `listen` to who has what is in `token` if that is not empty.
+
+    Raises:
+        LocalError: it can't listen there, or the token is not usable.
+    """
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve_socket, app, path)
+        if listen:
+            nursery.start_soon(_serve_port, app, listen, token)
+
+
+async def _serve_port(app: Any, listen: str, token: Path) -> None:
+    with listening(listen) as bound:
+        host, port = bound.getsockname()[:2]
+        guard = Guard(app, await trio.to_thread.run_sync(token_in, token), port)
+        log.info("control API", address=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        await _serve(guard, bound)
 
 
 async def serve_socket(app: Any, path: Path) -> None:

@@ -44,11 +44,17 @@ class Watch:
         self._streams = 0
 
     async def events(self, query: Events, request: Request) -> Response:
-        """What happens, as server-sent events. With a Last-Event-ID header they go on after that one."""
+        """What happens, as server-sent events.
+
+        With a Last-Event-ID header they go on after that one.
+        """
         return self._follow(self._diary.ring, self._diary.life, request, query.last)
 
     async def logs(self, query: Lines, request: Request) -> Response:
-        """The last log lines as a list; or with `follow`, those that come as well, as server-sent events."""
+        """The last log lines.
+
+        A list; or with `follow`, those that come as well, as server-sent events.
+        """
         ring = self._logs.ring
         if query.follow:
             return self._follow(ring, self._logs.life, request, query.last)

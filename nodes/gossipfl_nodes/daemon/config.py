@@ -9,6 +9,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,6 +100,41 @@ class DiskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = saved.EVERY
 
 
+def loopback(text: str) -> tuple[str, int]:
+    """Host and port in `text`, as 127.0.0.1:9445 or [::1]:9445.
+
+    Raises:
+        ValueError: it is not such a text, or not of this device alone.
+    """
+    host, _, port = text.rpartition(":")
+    address = ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
+    if not address.is_loopback or (address.version == 6) != host.startswith("["):
+        raise ValueError("not a loopback address")
+    if not (port.isascii() and port.isdecimal() and int(port) < 1 << 16):
+        raise ValueError("not a port")
+    return str(address), int(port)
+
+
+class ControlConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """How this device's daemon can be watched and told what to do, beside its unix socket."""
+
+    listen: Annotated[
+        str,
+        Meta(
+            description="Where the control API answers over TCP as well: a loopback address, as 127.0.0.1:9445, for who"
+            " brings the token in HOME/control.token; nothing: the unix socket only."
+        ),
+    ] = ""
+
+    def __post_init__(self) -> None:
+        if self.listen:
+            try:
+                loopback(self.listen)
+            except ValueError:
+                allowed = "allowed is nothing, or a loopback address with a port, as 127.0.0.1:9445 or [::1]:9445"
+                raise LocalError(f"listen = {self.listen!r}: {allowed}") from None
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All of it."""
 
@@ -106,6 +142,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     task: TaskConfig = TaskConfig()
     gossip: Settings = Settings()
     disk: DiskConfig = DiskConfig()
+    control: ControlConfig = ControlConfig()
     log: LogConfig = LogConfig()
 
 

@@ -28,7 +28,7 @@ from gossipfl_nodes.control.admitting import Admissions
 from gossipfl_nodes.control.api import api
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
-from gossipfl_nodes.control.server import serve_socket
+from gossipfl_nodes.control.server import serve_all
 from gossipfl_nodes.control.view import View
 from gossipfl_nodes.daemon.config import Config, Loaded
 from gossipfl_nodes.daemon.driver import Driver
@@ -118,13 +118,14 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 driver = Driver(peer, network, training, saver, telemetry, recorder, gate)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
                 predictions = Predictions(peer, driver, training)
-                orders = Orders(peer, driver, outbox, stop, logs, partial(_topology, me=network.id))
+                orders = Orders(peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id))
                 admissions = Admissions(gate, view, driver, outbox)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(
-                        serve_socket, api(view, orders, admissions, predictions, telemetry.diary, logs), socket
-                    )
+                        serve_all, api(view, orders, admissions, predictions, telemetry.diary, logs), socket,
+                        config.control.listen, home.token,
+                    )  # fmt: skip
                     nursery.start_soon(predictions.run)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)

@@ -4,6 +4,7 @@ HOME/identity.key   the device's key, 0600
 HOME/config.toml    what the user edits
 HOME/mesh.key       the key that all devices of the mesh share, 0600, and
 HOME/trust.json     who is of it (see `trust`)
+HOME/control.token  who may command the daemon over TCP, 0600; only if it listens there
 HOME/incarnation    a number that grows at each start, so that peers tell this life from earlier ones
 HOME/state/         0700: what the peer must remember (see `store`), and the incarnation once more
 HOME/run/           0700: lock (names the daemon's process) and control.sock
@@ -37,6 +38,7 @@ class Home:
         self.config = self.path / "config.toml"
         self.mesh_key = self.path / "mesh.key"
         self.trust = self.path / "trust.json"
+        self.token = self.path / "control.token"
         self.state = self.path / "state"
         self._run = self.path / "run"
         self._incarnations = (self.path / "incarnation", self.state / "incarnation")

@@ -37,6 +37,7 @@ from gossipfl_nodes.network.discovery import addresses as places
 from gossipfl_nodes.network.door import Door
 from gossipfl_nodes.network.limits import MAX_LINKS, Limits
 from gossipfl_nodes.network.link import Link, watch
+from gossipfl_nodes.network.pinging import Pong, ping
 
 PROTOCOL = "/gossipfl/1"
 MAX_DIALS = 8
@@ -152,6 +153,14 @@ class Network:
         where, _, peer = address.partition("/p2p/")
         peer_id = await cures.dial(self._host, ID.from_string(peer), [where], DIAL_TIMEOUT)
         return await inviting.ask(self._host, peer_id, secret)
+
+    async def ping(self, peer: str | None, addresses: tuple[str, ...]) -> Pong:
+        """How long it takes to `peer`, or to whoever is at `addresses`, and back; see `pinging`.
+
+        Raises:
+            ConnectionError: nobody answers.
+        """
+        return await ping(self._host, peer, addresses)
 
     async def moved(self) -> None:
         """Return when `addresses` are others."""
