@@ -91,7 +91,7 @@ class Diary:
             case ev.Healed(missing, there):
                 self.tell("healed", missing=missing, there=there)
             case ev.Revoked(revocation):
-                self.tell("banned", peer=revocation.device, by=revocation.by)
+                self.tell("revoked", peer=revocation.device, by=revocation.by)
             case ev.Admitted(peer):
                 self.tell("admitted", peer=peer)
             case ev.Refused():
