@@ -61,7 +61,7 @@ def offered(shell: str, script: Path, words: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize("shell", ["bash", "fish"])
-@pytest.mark.parametrize(("words", "expected"), LINES, ids=" ".join)
+@pytest.mark.parametrize(("words", "expected"), LINES, ids=lambda words: " ".join(sorted(words)))
 def test_what_can_follow_is_offered(scripts: Path, shell: str, words: list[str], expected: set[str]) -> None:
     assert expected <= offered(shell, scripts / shell, words)
 
