@@ -27,8 +27,8 @@ from gossipfl.wire.messages import max_body
 from gossipfl_nodes.control.api import api
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
-from gossipfl_nodes.control.server import serve_all
 from gossipfl_nodes.control.view import View
+from gossipfl_nodes.control.web.server import serve_all
 from gossipfl_nodes.daemon.config import Loaded
 from gossipfl_nodes.daemon.driver import Driver
 from gossipfl_nodes.daemon.saver import Saver
