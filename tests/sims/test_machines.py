@@ -407,6 +407,28 @@ def test_who_is_killed_in_its_sleep_is_awake_when_it_starts_again() -> None:
     assert all_linked(world)
 
 
+# --- orders
+
+
+def test_a_machine_whose_training_rests_merges_publishes_and_saves_and_trains_again_when_told_to() -> None:
+    world, diary = a_world()
+    machine = world.machines["n001"]
+    world._schedule(0.0, machine, ev.Paused())
+    world.run(15.0)
+    assert machine.peer is not None
+    assert machine.saved is not None
+    merges, seq, saves = machine.merges, machine.peer.seq, machine.saved.notes.number
+    trained = diary.count("n001", ev.Trained)
+    world.run(60.0)
+    assert diary.count("n001", ev.Trained) == trained
+    assert machine.merges > merges
+    assert machine.peer.seq > seq
+    assert machine.saved.notes.number > saves
+    world._schedule(0.0, machine, ev.Resumed())
+    world.run(65.0)
+    assert diary.count("n001", ev.Trained) > trained
+
+
 # --- leaving
 
 

@@ -6,14 +6,15 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.responses import Response
 
-from gossipfl_nodes.control import predicting, streams
+from gossipfl_nodes.control import predicting
 from gossipfl_nodes.control.admitting import Admissions
-from gossipfl_nodes.control.openapi import document
-from gossipfl_nodes.control.operations import Operation, application
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.view import View
 from gossipfl_nodes.control.watch import Watch
+from gossipfl_nodes.control.web import streams
+from gossipfl_nodes.control.web.openapi import document
+from gossipfl_nodes.control.web.operations import Operation, application
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
 

@@ -15,8 +15,8 @@ from gossipfl.membership.ids import is_id
 from gossipfl.protocol.events import Event, Hurried, Paused, Published, Resumed, Rewired
 from gossipfl.protocol.peer import Peer
 from gossipfl_nodes.control.answers import Level, Ping, Pong, Publish, Stopping, Training, Wiring
-from gossipfl_nodes.control.problems import Refusal
 from gossipfl_nodes.control.view import version
+from gossipfl_nodes.control.web.problems import Refusal
 from gossipfl_nodes.daemon.driver import Driver
 from gossipfl_nodes.network.discovery.addresses import checked
 from gossipfl_nodes.network.network import Network

@@ -16,8 +16,8 @@ from gossipfl.errors import LocalError
 from gossipfl.model.schema import Vector
 from gossipfl.protocol.peer import Peer
 from gossipfl_nodes.control.answers import Inputs, Prediction, Version
-from gossipfl_nodes.control.problems import Refusal
 from gossipfl_nodes.control.view import version
+from gossipfl_nodes.control.web.problems import Refusal
 from gossipfl_nodes.daemon.driver import Driver
 from gossipfl_nodes.daemon.training import Training, copy
 from gossipfl_nodes.daemon.worker import MAX_VALUES, Values

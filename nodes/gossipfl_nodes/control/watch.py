@@ -11,8 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gossipfl_nodes.control.answers import Level
-from gossipfl_nodes.control.problems import Refusal
-from gossipfl_nodes.control.streams import Stream, since
+from gossipfl_nodes.control.web.problems import Refusal
+from gossipfl_nodes.control.web.streams import Stream, since
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
 from gossipfl_nodes.observing.ring import LINES, Ring

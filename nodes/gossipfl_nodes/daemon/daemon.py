@@ -28,8 +28,8 @@ from gossipfl_nodes.control.admitting import Admissions
 from gossipfl_nodes.control.api import api
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
-from gossipfl_nodes.control.server import serve_all
 from gossipfl_nodes.control.view import View
+from gossipfl_nodes.control.web.server import serve_all
 from gossipfl_nodes.daemon.config import Config, Loaded
 from gossipfl_nodes.daemon.driver import Driver
 from gossipfl_nodes.daemon.gate import Gate

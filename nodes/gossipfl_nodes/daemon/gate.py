@@ -15,7 +15,7 @@ from gossipfl.errors import LocalError
 from gossipfl.membership.charter import Charter, Revocation
 from gossipfl.membership.ids import is_id
 from gossipfl_nodes.control.answers import Admitting, Banning, Inviting, Ticketed
-from gossipfl_nodes.control.problems import Refusal
+from gossipfl_nodes.control.web.problems import Refusal
 from gossipfl_nodes.disk.trust import Refusal as NotGood
 from gossipfl_nodes.disk.trust import Trust
 from gossipfl_nodes.network import ticket

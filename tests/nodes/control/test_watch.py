@@ -18,7 +18,7 @@ import pytest
 from gossipfl.cli import Exit
 from gossipfl_nodes.commands import client, watching
 from gossipfl_nodes.control import watch
-from gossipfl_nodes.control.server import CONNECTIONS, WRITE_TIMEOUT
+from gossipfl_nodes.control.web.server import CONNECTIONS, WRITE_TIMEOUT
 from tests.nodes.support import GENEROUS, Daemon, clean_environment, gossipfl, wait_for
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from gossipfl_nodes.control import problems
-from gossipfl_nodes.control.operations import Operation
+from gossipfl_nodes.control.web import problems
+from gossipfl_nodes.control.web.operations import Operation
 
 JSON = "application/json"
 REFERENCE = "#/components/schemas/{name}"

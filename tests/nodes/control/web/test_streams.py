@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import trio
 
-from gossipfl_nodes.control import server
-from gossipfl_nodes.control.operations import Operation, application
-from gossipfl_nodes.control.server import serve_socket
-from gossipfl_nodes.control.streams import Stream, since
+from gossipfl_nodes.control.web import server
+from gossipfl_nodes.control.web.operations import Operation, application
+from gossipfl_nodes.control.web.server import serve_socket
+from gossipfl_nodes.control.web.streams import Stream, since
 from gossipfl_nodes.disk.home import Home
 from gossipfl_nodes.observing.ring import Ring
 

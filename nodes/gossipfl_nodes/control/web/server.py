@@ -20,7 +20,7 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from gossipfl_nodes.control.access import Guard, listening, token_in
+from gossipfl_nodes.control.web.access import Guard, listening, token_in
 
 CONNECTIONS = 64
 """Open at a time; one more is closed at once. Each takes a file descriptor that peers need as well."""
@@ -120,8 +120,8 @@ async def _serve(app: Any, bound: socket.socket) -> None:
         connections.add(connection)
         try:
             await TCPServer(wrapped, config, context, ConnectionState({}), cast("trio.SSLStream", connection))
-        except Exception:
-            log.exception("a connection met a bug")
+        except Exception as error:  # noqa: BLE001 - hypercorn raises at some garbage, as HTTP2-Settings: AAMA
+            log.debug("a connection broke", reason=repr(error))
         finally:
             connections.discard(connection)
             connection.socket.close()

@@ -7,7 +7,7 @@ import re
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,9 +17,9 @@ from msgspec import Meta, Struct
 
 from gossipfl.errors import LocalError
 from gossipfl_nodes.commands import client
-from gossipfl_nodes.control import operations
-from gossipfl_nodes.control.operations import Operation, application
-from gossipfl_nodes.control.server import serve_socket
+from gossipfl_nodes.control.web import operations
+from gossipfl_nodes.control.web.operations import Operation, application
+from gossipfl_nodes.control.web.server import serve_socket
 from gossipfl_nodes.disk.home import Home
 
 ROOM = 1000
@@ -221,15 +221,39 @@ def test_a_socket_that_a_killed_daemon_left_is_no_obstacle(home: Path) -> None:
     trio.run(main)
 
 
-def test_garbage_on_the_socket_harms_nobody(home: Path) -> None:
+def lines(*given: str) -> bytes:
+    return "\r\n".join([*given, "", ""]).encode()
+
+
+GARBAGE = [
+    b"", bytes(1000), b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", os.urandom(10_000), b"GET " + b"x" * 100_000,
+    lines("PRI * HTTP/2.0", "", "SM") + bytes(100),
+    lines("GET / HTTP/1.1", "Host: x", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMA"),
+    lines(
+        "GET /v1/wish HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ),
+    lines("PUT /v1/wish HTTP/1.1", "Host: x", "Content-Length: -1"),
+    lines("PUT /v1/wish HTTP/1.1", "Host: x", "Content-Length: 3", "Transfer-Encoding: chunked") + b"xyz",
+    lines("PUT /v1/wish HTTP/1.1", "Host: x", "Content-Length: 100") + b"{",
+    lines("GET /v1/look?%ff=%00&last=%C3%28 HTTP/1.1", "Host: x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("garbage", GARBAGE, ids=lambda garbage: repr(garbage[:12]))
+def test_garbage_on_the_socket_harms_nobody(home: Path, garbage: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     async def check(device: Home) -> None:
-        for garbage in (b"", b"\0" * 1000, b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", os.urandom(10_000)):
-            stream = await trio.open_unix_socket(str(device.socket))
-            async with stream:
-                await stream.send_all(garbage)
-        assert await ask(device, "/v1/look") == 5
+        for waits in (False, True):
+            async with await trio.open_unix_socket(str(device.socket)) as stream:
+                with suppress(trio.BrokenResourceError):  # it need not hear it to the end
+                    await stream.send_all(garbage)
+                    if waits:
+                        with trio.move_on_after(0.3):
+                            await stream.receive_some()
+            assert await ask(device, "/v1/look") == 5
 
     within(home, check)
+    assert "Traceback" not in "".join(capsys.readouterr())
 
 
 def test_a_client_that_says_nothing_does_not_hold_up_others(home: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from gossipfl.errors import LocalError
 from gossipfl.output.files import write_durably
-from gossipfl_nodes.control.problems import response
+from gossipfl_nodes.control.web.problems import response
 from gossipfl_nodes.daemon.config import loopback
 
 TOKEN_BYTES = 32

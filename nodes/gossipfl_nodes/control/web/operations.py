@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gossipfl.errors import LocalError
-from gossipfl_nodes.control.problems import Refusal, response
+from gossipfl_nodes.control.web.problems import Refusal, response
 
 ROOM = 64 << 10
 """Bytes of a body, if an operation doesn't say otherwise: orders are short."""

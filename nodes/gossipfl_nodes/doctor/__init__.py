@@ -1,0 +1,1 @@
+"""What may be wrong with a device, and what to do about it."""
