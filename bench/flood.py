@@ -24,11 +24,12 @@ from msgspec import Struct
 from gossipfl_nodes.demo.gauges import children
 from tests.nodes.network.flood.strangers import KINDS
 from tests.nodes.network.hosts import free_port
-from tests.nodes.support import Daemon, clean_environment, end, wait_for
+from tests.nodes.support import Daemon, clean_environment, end, mesh_key, wait_for
 
 STRANGERS = 50
 HONEST = 3
 ROUNDS, SECONDS = 3, 10.0
+MESH = "flooded"
 CORES = sorted(os.sched_getaffinity(0))
 NICE = () if len(CORES) > 1 else ("nice", "-n", "19")
 SETTLE = 30.0
@@ -111,7 +112,7 @@ def mesh() -> Iterator[tuple[Daemon, list[Daemon]]]:
             port = free_port()
             for index in range(1 + HONEST):
                 daemon = Daemon(
-                    Path(folder) / str(index), gossip__interval="0.5", gossip__mesh="flooded",
+                    Path(folder) / str(index), gossip__interval="0.5", gossip__mesh=MESH,
                     task__index=str(index), task__count=str(1 + HONEST),
                     network__listen=f"/ip4/127.0.0.1/tcp/{port if index == 0 else 0}",
                     network__bootstrap=f"/ip4/127.0.0.1/tcp/{port}/p2p/{daemons[0].id}" if index else "",
@@ -130,7 +131,10 @@ def mesh() -> Iterator[tuple[Daemon, list[Daemon]]]:
 @contextmanager
 def strangers(kind: str, places: list[str], victim: Daemon) -> Iterator[subprocess.Popen[str]]:
     """A process of strangers that waits for a line with how many seconds it shall flood `victim`."""
-    given = {"kind": kind, "peer": victim.id, "places": places, "port": int(victim.address().split("/")[4])}
+    given = {
+        "kind": kind, "peer": victim.id, "places": places, "port": int(victim.address().split("/")[4]),
+        "secret": mesh_key(MESH).hex(),
+    }  # fmt: skip
     process = subprocess.Popen(
         [*NICE, sys.executable, "-m", "tests.nodes.network.flood.strangers", json.dumps(given)],
         stdin=subprocess.PIPE,

@@ -116,8 +116,8 @@ async def again(attack: Callable[[], Awaitable[None]]) -> None:
 
 
 async def through_noise(given: dict[str, Any], place: str, then: Callable[[Party, Any], Awaitable[None]]) -> None:
-    """A handshake as an honest peer makes it, and then something else."""
-    async with party(listen=()) as here:
+    """A handshake as an honest peer makes it, and then something else; in a closed mesh they have its key."""
+    async with party(listen=(), secret=bytes.fromhex(given.get("secret", "")) or None) as here:
         say_nothing(here)
         network: Any = here.host.get_network()
         while True:
