@@ -268,7 +268,7 @@ class Peer(State):
     # --- what outlives it
 
     def save(self) -> Saved:
-        """All that this peer must remember, as it is now. Costs nothing yet: vectors are copied before they change."""
+        """All that this peer must remember, as it is now. Costs nothing: what is held is copied before it changes."""
         hood, pace = self.neighbourhood, self.pace
         book = {peer: addresses for peer in hood.ranked() if (addresses := hood.known[peer].addresses)}
         if not hood.live():  # the network may be down, or all have left: who was there is worth remembering

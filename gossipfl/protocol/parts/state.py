@@ -51,7 +51,7 @@ class State:
         self.fingerprint = schema.fingerprint
         self.incarnation, self.seq = incarnation, 0
         self.replica = Replica(schema, saved.model if saved else initial, kernel)
-        self.bases = Bases(saved.base if saved else self.replica.x)
+        self.bases = Bases(saved.base if saved else self.replica.lend())
         self.neighbourhood = Neighbourhood(me)
         self.contacts = Contacts(me, settings.role, self.neighbourhood, topology or named(settings.topology), rng)
         self.wanted = Wanted(self.neighbourhood)
