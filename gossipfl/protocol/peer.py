@@ -106,7 +106,7 @@ class Peer(State):
 
         Where the clock began matters only to how evenly recipients and contacts are drawn: best if all count from 1970.
         """
-        self.out = []
+        effects = self.out = []
         match event:
             case ev.Received(peer, body):
                 self._received(peer, body, now)
@@ -137,7 +137,8 @@ class Peer(State):
                 self._stop(now)
             case _:
                 assert_never(event)
-        return self.out
+        self.out = []  # they may be large, and are the driver's now
+        return effects
 
     # --- intake: every check first, then the change
 

@@ -113,6 +113,7 @@ class Link:
                     if body:
                         first.deadline = float("inf")
                         await deliver(body)
+                    del body  # it may be as large as a model
                     self.unfinished = decoder.held
         raise RemoteError("it opened a stream and said nothing")
 
