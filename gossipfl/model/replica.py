@@ -18,7 +18,7 @@ from msgspec import Struct
 from gossipfl.errors import LocalError
 from gossipfl.kernels import MAX_COORDINATE, Codes, Floats, Index, Kernel, gather
 from gossipfl.kernels import numpy as reference
-from gossipfl.kernels.numpy import pieces
+from gossipfl.kernels.numpy import is_sane
 from gossipfl.model.lender import Lender
 from gossipfl.model.rebase import Told, median
 from gossipfl.model.schema import Schema, Vector
@@ -143,8 +143,3 @@ class Replica(Lender):
         self._replace(x)
         self.served.restart(x)
         self.age = 0.0
-
-
-def is_sane(vector: Vector) -> bool:
-    """Is every coordinate within ±MAX_COORDINATE? NaN is not."""
-    return all((np.abs(vector[here]) <= MAX_COORDINATE).all() for here, _ in pieces(vector.size))

@@ -184,8 +184,8 @@ class Victim:
         made_by = codec(name)
         where = made_by.selection.choose(SCHEMA, v, self.rng.randrange(100), self.rng)
         delta, _ = encode(made_by.quantiser, where, v, np.zeros_like(v), self.rng, reference)
-        fields: list[Any] = msgspec.to_builtins(delta, builtin_types=(bytes,))
-        return fields
+        fields: list[Any] = msgspec.to_builtins(delta, builtin_types=(bytes, memoryview))
+        return [*fields[:-1], bytes(delta.data)]
 
     def valid(self, name: str) -> list[Any]:
         """A message that an honest peer could send now."""

@@ -107,7 +107,7 @@ def quantised(x: Vector, base: Vector, seed: int = 0, *, codec: str = "int8") ->
 
 def int8(scales: bytes, codes: bytes) -> Delta:
     """A payload of all coordinates with these scales and codes, whatever they are worth."""
-    return Delta(All(), quantiser("int8").number, packed=False, data=scales + codes)
+    return Delta(All(), quantiser("int8").number, packed=False, data=memoryview(scales + codes))
 
 
 def update(peer: Peer, x: Vector, seq: int = 1, **fields: Any) -> bytes:
@@ -126,7 +126,7 @@ def base_message(peer: Peer, x: Vector, **fields: Any) -> bytes:
 
 def in_full(x: Vector) -> Delta:
     """`x` as float32."""
-    return Delta(All(), quantiser("float32").number, packed=False, data=x.astype("<f4").tobytes())
+    return Delta(All(), quantiser("float32").number, packed=False, data=memoryview(x.astype("<f4").tobytes()))
 
 
 def told_model(x: Vector) -> Told:

@@ -183,7 +183,7 @@ def test_only_the_coordinates_that_came_are_merged_and_the_age_by_their_share(na
 def test_an_update_without_coordinates_is_refused() -> None:
     peer = learner()
     meet(peer, "a")
-    nothing = Delta(Strided(SIZE, 2**40, 1), 1, packed=False, data=b"")
+    nothing = Delta(Strided(SIZE, 2**40, 1), 1, packed=False, data=memoryview(b""))
     (refused,) = only(ev.Refused, peer.handle(ev.Received("a", update(peer, peer.replica.x, payload=nothing)), 9.0))
     assert "without coordinates" in refused.reason
 
