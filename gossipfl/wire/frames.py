@@ -22,13 +22,15 @@ KEEP_ALIVE = b"\0\0\0\0"
 _LENGTH = struct.Struct(">I")
 LENGTH_BYTES = _LENGTH.size
 _HEADER = struct.Struct(">2sBI")
+HEAD = 1 << 15
+"""Bytes of a body that go out with its length: most bodies whole, as each write costs a packet."""
 OVERHEAD = _HEADER.size
 """Bytes that a body has beside its message."""
 
 
-def wrap(message: bytes) -> bytes:
-    """The body that carries `message`."""
-    return _HEADER.pack(MAGIC, PROTOCOL_VERSION, zlib.crc32(message)) + message
+def wrap(message: bytes, rest: bytes | memoryview = b"") -> bytes:
+    """The body that carries `message`, which may be in two parts: so a large one is copied once."""
+    return b"".join((_HEADER.pack(MAGIC, PROTOCOL_VERSION, zlib.crc32(rest, zlib.crc32(message))), message, rest))
 
 
 def unwrap(body: bytes) -> memoryview:
@@ -50,11 +52,12 @@ def unwrap(body: bytes) -> memoryview:
     return message
 
 
-def frame(body: bytes) -> bytes:
-    """`body` with its length in front, ready for a byte stream."""
+def parts(body: bytes) -> list[bytes | memoryview]:
+    """`body` with its length in front, ready for a byte stream: the first HEAD bytes, and a view of the rest."""
     if not body:
         raise LocalError("frame: an empty body is a keep-alive; send KEEP_ALIVE")
-    return _LENGTH.pack(len(body)) + body
+    rest = memoryview(body)[HEAD:]
+    return [_LENGTH.pack(len(body)) + body[:HEAD], *([rest] if rest else [])]
 
 
 class FrameDecoder:

@@ -25,8 +25,14 @@ from gossipfl.protocol.peer import JOIN, Peer
 from gossipfl.protocol.saved import Saved
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
+from gossipfl.wire.frames import parts
 
 T = TypeVar("T")
+
+
+def frame(body: bytes) -> bytes:
+    """`body` as it lies on a byte stream."""
+    return b"".join(parts(body))
 
 
 def flat(size: int) -> Schema:

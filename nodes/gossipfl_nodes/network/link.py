@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import trio
 from libp2p.abc import IMuxedConn, INetStream
 
 from gossipfl.errors import RemoteError
-from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder, frame
+from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder, parts
 from gossipfl_nodes.network import limits
 from gossipfl_nodes.network.limits import Bucket, Limits
 
@@ -78,11 +79,12 @@ class Link:
         """Send what is queued, and keep-alives in between, until cancelled or the stream breaks."""
         while True:
             while self._queue:
-                data = frame(self.take())
                 self._sending = True
-                await stream.write(data)
+                for part in parts(self.take()):
+                    await stream.write(cast("bytes", part))  # a view will do, too
+                    self.bytes_sent += len(part)
+                    del part  # it may be as large as a model
                 self._sending = False
-                self.bytes_sent += len(data)
             self._wake = trio.Event()
             with trio.move_on_after(KEEP_ALIVE_EVERY) as waited:
                 await self._wake.wait()

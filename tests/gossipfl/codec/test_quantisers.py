@@ -215,6 +215,16 @@ def test_floats_that_are_no_weights_are_refused(value: float) -> None:
         quantiser("float32").decode(np.array([1, value], "<f4").tobytes(), 2)
 
 
+@every
+@pytest.mark.parametrize("place", range(1, 5))
+def test_a_payload_is_read_wherever_it_lies(by: Quantiser, place: int) -> None:
+    raw = encode(by, noise(700), 0)
+    within = memoryview(bytes(place) + raw)[place:]
+    for one, other in zip(by.decode(within, 700), by.decode(raw, 700), strict=True):
+        assert one.flags.aligned
+        assert one.tobytes() == other.tobytes()
+
+
 @given(st.integers(1, 4), st.integers(0, 300), st.integers(0, 2**32))
 @example(3, (1 << 18) + 9, 0)
 def test_packed_bits_come_back(width: int, n: int, seed: int) -> None:
