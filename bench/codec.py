@@ -57,7 +57,7 @@ def row(name: str, of: str, maths: Kernel, schema: Schema, x: Vector, base: Vect
     where = choose()
     index = where.index(x.size)
 
-    def quantise() -> bytes:
+    def quantise() -> memoryview:
         return made_by.quantiser.encode(gather(x, index), gather(base, index), chance, maths)
 
     delta, raw = encode(made_by.quantiser, where, x, base, chance, maths)

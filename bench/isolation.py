@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from gossipfl.protocol.events import Train, Trained
 from gossipfl.tasks.load import load
 from gossipfl.tasks.task import Node
 from gossipfl_nodes.daemon.config import TaskConfig
-from gossipfl_nodes.daemon.training import Training
+from gossipfl_nodes.daemon.training import Training, copy
 
 SECONDS = 10.0
 TICK = 0.005
@@ -103,7 +104,7 @@ async def _process(name: str) -> tuple[int, list[float]]:
 
     async def train() -> None:
         held = await training.hold(Train(0, vector, STEPS, 0.0))
-        assert isinstance(await training.train(held), Trained)
+        assert isinstance(await training.train(held, partial(copy, vector=vector)), Trained)
         training.release()
 
     try:

@@ -23,12 +23,12 @@ from gossipfl.model.schema import Vector
 
 
 class Delta(Struct, frozen=True, array_like=True, gc=False, tag=1, forbid_unknown_fields=True):
-    """Some coordinates of a vector, as their difference to a base."""
+    """Some coordinates of a vector, as their difference to a base. `data` of a frame is a view of it."""
 
     coordinates: Coordinates
     quantiser: Annotated[int, Meta(ge=0, le=255)]
     packed: bool
-    data: bytes
+    data: memoryview
 
 
 class Codec(Struct, frozen=True):
@@ -67,12 +67,12 @@ def cheaper(own: str, theirs: str) -> str:
 
 def encode(
     made_by: Quantiser, where: Coordinates, x: Vector, base: Vector, rng: random.Random, kernel: Kernel
-) -> tuple[Delta, bytes]:
+) -> tuple[Delta, memoryview]:
     """The coordinates `where` of x − base, shapes (d,), and the quantised ones before zstd. `rng` decides rounding."""
     index = where.index(x.size)
     raw = made_by.encode(gather(x, index), gather(base, index), rng, kernel)
     packed, data = pack(raw)
-    return Delta(where, made_by.number, packed, data), raw
+    return Delta(where, made_by.number, packed, memoryview(data)), raw
 
 
 def decode(delta: Delta, size: int) -> tuple[Index, Floats, Codes | Floats]:

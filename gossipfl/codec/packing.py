@@ -6,9 +6,14 @@ Huffman coding of whole bytes takes most of what is left, at a few hundred megab
 
 from __future__ import annotations
 
+from typing import TypeAlias, TypeVar
+
 import zstandard
 
 from gossipfl.errors import RemoteError
+
+Data: TypeAlias = bytes | memoryview
+_Data = TypeVar("_Data", bytes, memoryview)
 
 LEVEL = 1
 """Higher ones find repetitions, which quantised differences don't have."""
@@ -22,13 +27,13 @@ _compressor = zstandard.ZstdCompressor(compression_params=_parameters)
 _decompressor = zstandard.ZstdDecompressor(max_window_size=1 << WINDOW_BITS)
 
 
-def pack(data: bytes) -> tuple[bool, bytes]:
+def pack(data: _Data) -> tuple[bool, bytes | _Data]:
     """Whether packing makes `data` smaller, and the smaller one."""
     packed = _compressor.compress(data)
     return (True, packed) if len(packed) < len(data) else (False, data)
 
 
-def unpack(data: bytes, size: int) -> bytes:
+def unpack(data: Data, size: int) -> bytes:
     """What `pack` was given, which has `size` bytes.
 
     Raises:

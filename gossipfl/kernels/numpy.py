@@ -110,6 +110,11 @@ def distance(v: Floats, w: Floats) -> float:
     return lanes.norm()
 
 
+def is_sane(vector: Floats) -> bool:
+    """Is every coordinate within ±MAX_COORDINATE? NaN is not."""
+    return all((np.abs(vector[here]) <= MAX_COORDINATE).all() for here, _ in pieces(vector.size))
+
+
 def encode(x: Floats, base: Floats, dither: Floats, levels: int, scales: Floats, codes: Codes) -> None:
     """See Kernel."""
     blocks = np.zeros((scales.size, BLOCK), dtype=np.float32)

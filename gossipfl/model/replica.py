@@ -2,8 +2,8 @@
 
 Owns x (what is trained and published), the age g (local steps contained in x), the served average, and the personal
 values. Each change is one method: add a training result, merge a peer's model, end an interval, rebase, restart. Each
-changes all or nothing. A checkpoint costs nothing when it is taken: what it holds is copied before it changes. Must
-never know about messages, peers or time.
+changes all or nothing. A checkpoint costs nothing when it is taken: what it holds is copied before it changes, if it is
+still there then. Must never know about messages, peers or time.
 
 Shapes: x and served are (d,) float32 with d = schema.shared_size.
 """
@@ -18,7 +18,8 @@ from msgspec import Struct
 from gossipfl.errors import LocalError
 from gossipfl.kernels import MAX_COORDINATE, Codes, Floats, Index, Kernel, gather
 from gossipfl.kernels import numpy as reference
-from gossipfl.kernels.numpy import pieces
+from gossipfl.kernels.numpy import is_sane
+from gossipfl.model.lender import Lender
 from gossipfl.model.rebase import Told, median
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.model.served import Served
@@ -32,7 +33,7 @@ REFUSE_RADII = 10.0
 
 
 class Checkpoint(Struct, frozen=True):
-    """A replica at one moment. Its vectors are to be read only, and stay as they are."""
+    """A replica at one moment. Its vectors are to be read only, and stay as they are for as long as they are there."""
 
     x: Vector
     personal: Vector
@@ -42,7 +43,7 @@ class Checkpoint(Struct, frozen=True):
     age: float
 
 
-class Replica:
+class Replica(Lender):
     """A model of `schema` that starts at a full vector, or goes on from a checkpoint, changed by `kernel`.
 
     Raises:
@@ -52,24 +53,24 @@ class Replica:
     def __init__(self, schema: Schema, start: Vector | Checkpoint, kernel: Kernel = reference) -> None:
         self.schema = schema
         self._kernel = kernel
-        self._lent = True
-        """Does somebody else hold x as well?"""
         if isinstance(start, Checkpoint):
             schema.join(start.x, start.personal)  # for its check
             schema.join(start.served, start.personal)
-            self.x, self._personal, self.age = start.x, start.personal, start.age
+            super().__init__(start.x)
+            self._personal, self.age = start.personal, start.age
             self.served = Served(start.served, kernel, start.averaged)
         else:
-            self.x, self._personal = schema.split(start)
-            self.served, self.age = Served(self.x, kernel), 0.0
+            x, self._personal = schema.split(start)
+            super().__init__(x)
+            self._put(x)
+            self.served, self.age = Served(self.lend(), kernel), 0.0
         if not all(map(is_sane, (self.x, self._personal, self.served.x))):
             raise LocalError(f"model vector: it starts with values that are not within ±{MAX_COORDINATE:g}")
         self._floor = FLOOR_RMS * math.sqrt(self.x.size)
 
     def checkpoint(self) -> Checkpoint:
         """All of it, as it is now."""
-        self._lent = True
-        return Checkpoint(self.x, self._personal, *self.served.lend(), self.age)
+        return Checkpoint(self.lend(), self._personal, *self.served.checkpoint(), self.age)
 
     def full(self) -> Vector:
         """What training starts from, shape (schema.size,): to be read only, and only until the model changes."""
@@ -133,22 +134,12 @@ class Replica:
 
     def rebase(self, snapshots: list[Told], age: float) -> None:
         """Take up the mesh's model from its peers' snapshots; see `gossipfl.model.rebase`."""
-        median(snapshots, self._own())
-        self.served.restart(self.x)
+        median(snapshots, self._room())
+        self.served.restart(self.lend())
         self.age = age
 
     def restart(self, x: Vector) -> None:
-        """Begin again at the shared vector `x`, untrained."""
-        self._own()[:], self.age = x, 0.0
-        self.served.restart(self.x)
-
-    def _own(self) -> Vector:
-        """x, which is about to change."""
-        if self._lent:
-            self.x, self._lent = self.x.copy(), False
-        return self.x
-
-
-def is_sane(vector: Vector) -> bool:
-    """Is every coordinate within ±MAX_COORDINATE? NaN is not."""
-    return all((np.abs(vector[here]) <= MAX_COORDINATE).all() for here, _ in pieces(vector.size))
+        """Begin again at the shared vector `x`, untrained; it is copied before it changes."""
+        self._replace(x)
+        self.served.restart(x)
+        self.age = 0.0

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gossipfl.errors import LocalError
+from gossipfl.kernels import Index
 
 Vector: TypeAlias = npt.NDArray[np.float32]
 """A flat float32 array: shape (schema.size,) when full, (schema.shared_size,) when shared."""
@@ -60,16 +61,17 @@ class Schema:
             if any(side < 1 for side in tensor.shape):
                 raise LocalError(f"schema: tensor {tensor.name!r} has shape {tensor.shape}; every side must be ≥ 1")
         self.size = sum(tensor.size for tensor in self.tensors)
-        is_personal = np.zeros(self.size, dtype=bool)
-        for tensor, where in zip(self.tensors, self.slices().values(), strict=True):
-            is_personal[where] = tensor.personal
-        self.shared_size = int(self.size - is_personal.sum())
+        self.shared_size = sum(tensor.size for tensor in self.tensors if not tensor.personal)
         if not self.shared_size:
             raise LocalError("schema: no shared element; at least one tensor must not be personal")
-        all_shared = self.shared_size == self.size
         # An index array costs two vectors' memory, and most models have nothing personal.
-        self._shared = slice(None) if all_shared else np.flatnonzero(~is_personal)
-        self._personal = slice(0, 0) if all_shared else np.flatnonzero(is_personal)
+        self._shared: Index = slice(None)
+        self._personal: Index = slice(0, 0)
+        if self.shared_size < self.size:
+            is_personal = np.zeros(self.size, dtype=bool)
+            for tensor, where in zip(self.tensors, self.slices().values(), strict=True):
+                is_personal[where] = tensor.personal
+            self._shared, self._personal = np.flatnonzero(~is_personal), np.flatnonzero(is_personal)
 
     def slices(self) -> dict[str, slice]:
         """Where each tensor lies in the full vector, by name."""

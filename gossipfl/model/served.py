@@ -10,6 +10,7 @@ from __future__ import annotations
 from gossipfl.kernels import Kernel
 from gossipfl.kernels import numpy as reference
 from gossipfl.mixing.momentum import push
+from gossipfl.model.lender import Lender
 from gossipfl.model.schema import Vector
 
 GAMMA = 3.0
@@ -17,7 +18,7 @@ SLOWEST = 0.1
 """The least weight of the newest model: a memory of about ten publish intervals."""
 
 
-class Served:
+class Served(Lender):
     """x̄, shape (d,), and how many models went into it.
 
     Args:
@@ -27,27 +28,21 @@ class Served:
     """
 
     def __init__(self, x: Vector, kernel: Kernel = reference, count: int = 0) -> None:
+        super().__init__(x)
         self._kernel = kernel
-        self.x, self._count, self._lent = x, count, True
+        self._count = count
 
     def restart(self, x: Vector) -> None:
-        """Forget the past: the average is `x`."""
-        self._own()[:] = x
+        """Forget the past: the average is `x`, which is copied before it changes."""
+        self._replace(x)
         self._count = 0
 
-    def lend(self) -> tuple[Vector, int]:
-        """x̄, which stays as it is from now on, and how many models went into it."""
-        self._lent = True
-        return self.x, self._count
+    def checkpoint(self) -> tuple[Vector, int]:
+        """x̄, lent, and how many models went into it."""
+        return self.lend(), self._count
 
     def add(self, x: Vector, momentum: str) -> None:
         """Take in the model at the end of a publish interval, and give it `momentum` (`gossipfl.mixing.momentum`)."""
         self._count += 1
         c = max(SLOWEST, min(1.0, (GAMMA + 1) / (self._count + GAMMA)))
         self._kernel.follow(self._own(), x, c, push(momentum, c))
-
-    def _own(self) -> Vector:
-        """x̄, which is about to change."""
-        if self._lent:
-            self.x, self._lent = self.x.copy(), False
-        return self.x

@@ -115,7 +115,7 @@ class Peer(State):
 
         Where the clock began matters only to how evenly recipients and contacts are drawn: best if all count from 1970.
         """
-        self.out = []
+        effects = self.out = []
         match event:
             case ev.Received(peer, body):
                 self._received(peer, body, now)
@@ -149,7 +149,8 @@ class Peer(State):
                 self._stop(now)
             case _:
                 assert_never(event)
-        return self.out
+        self.out = []  # they may be large, and are the driver's now
+        return effects
 
     # --- intake: every check first, then the change
 
@@ -306,7 +307,7 @@ class Peer(State):
     # --- what outlives it
 
     def save(self) -> Saved:
-        """All that this peer must remember, as it is now. Costs nothing yet: vectors are copied before they change."""
+        """All that this peer must remember, as it is now. Costs nothing: what is held is copied before it changes."""
         hood, pace = self.neighbourhood, self.pace
         book = {peer: addresses for peer in hood.ranked() if (addresses := hood.known[peer].addresses)}
         if not hood.live():  # the network may be down, or all have left: who was there is worth remembering

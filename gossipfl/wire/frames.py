@@ -9,6 +9,7 @@ Memory is bounded before it is allocated: a length over the limit is refused as 
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Iterator
@@ -21,15 +22,15 @@ KEEP_ALIVE = b"\0\0\0\0"
 _LENGTH = struct.Struct(">I")
 LENGTH_BYTES = _LENGTH.size
 _HEADER = struct.Struct(">2sBI")
-SMALL = 4096
-"""Bytes up to which pieces are put together at once: a stream of single bytes must not become as many objects."""
+HEAD = 1 << 15
+"""Bytes of a body that go out with its length: most bodies whole, as each write costs a packet."""
 OVERHEAD = _HEADER.size
 """Bytes that a body has beside its message."""
 
 
-def wrap(message: bytes) -> bytes:
-    """The body that carries `message`."""
-    return _HEADER.pack(MAGIC, PROTOCOL_VERSION, zlib.crc32(message)) + message
+def wrap(message: bytes, rest: bytes | memoryview = b"") -> bytes:
+    """The body that carries `message`, which may be in two parts: so a large one is copied once."""
+    return b"".join((_HEADER.pack(MAGIC, PROTOCOL_VERSION, zlib.crc32(rest, zlib.crc32(message))), message, rest))
 
 
 def unwrap(body: bytes) -> memoryview:
@@ -51,11 +52,12 @@ def unwrap(body: bytes) -> memoryview:
     return message
 
 
-def frame(body: bytes) -> bytes:
-    """`body` with its length in front, ready for a byte stream."""
+def parts(body: bytes) -> list[bytes | memoryview]:
+    """`body` with its length in front, ready for a byte stream: the first HEAD bytes, and a view of the rest."""
     if not body:
         raise LocalError("frame: an empty body is a keep-alive; send KEEP_ALIVE")
-    return _LENGTH.pack(len(body)) + body
+    rest = memoryview(body)[HEAD:]
+    return [_LENGTH.pack(len(body)) + body[:HEAD], *([rest] if rest else [])]
 
 
 class FrameDecoder:
@@ -68,14 +70,16 @@ class FrameDecoder:
     def __init__(self, max_body: int) -> None:
         self.max_body = max_body
         """May be raised meanwhile."""
-        self._parts: list[bytes] = []
-        """What is not cut yet: put together once, when there is a body in it."""
+        self._ahead = b""
+        """What came last."""
         self._start = 0
-        """Bytes of the first part that are cut already."""
+        """Bytes of it that are cut already."""
+        self._begun = io.BytesIO()
+        """What is there of a body; it grows as bytes come, and becomes the body without being copied."""
+        self._missing = 0
+        """Bytes that it lacks."""
         self.held = 0
         """Bytes that are not cut yet."""
-        self._wanted = LENGTH_BYTES
-        """Bytes until there is something to do."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The bodies that are complete with `data`, oldest first; a keep-alive is an empty one.
@@ -85,28 +89,33 @@ class FrameDecoder:
         Raises:
             RemoteError: a length over `max_body`. The stream can't be read on: close it.
         """
-        if self._parts and len(self._parts[-1]) < SMALL > len(data):
-            self._parts[-1] += data
-        else:
-            self._parts.append(data)
+        self._ahead, self._start = self._ahead[self._start :] + data, 0
         self.held += len(data)
         return self._cut()
 
     def _cut(self) -> Iterator[bytes]:
-        while self.held >= self._wanted:
-            if len(self._parts) > 1:
-                self._parts = [b"".join([self._parts[0][self._start :], *self._parts[1:]])]
-                self._start = 0
-            (stream,) = self._parts
-            (length,) = _LENGTH.unpack_from(stream, self._start)
-            if length > self.max_body:
-                raise RemoteError(f"frame of {length} bytes; at most {self.max_body} are allowed")
-            self._wanted = LENGTH_BYTES + length
-            if self.held >= self._wanted:
-                end = self._start + self._wanted
-                body = stream[self._start + LENGTH_BYTES : end]
-                self.held, self._start, self._wanted = self.held - self._wanted, end, LENGTH_BYTES
-                yield body
-        if self._start:  # let go of what is cut
-            rest = self._parts[0][self._start :]
-            self._parts[:1], self._start = [rest] if rest else [], 0
+        while True:
+            if self._missing:
+                part = memoryview(self._ahead)[self._start : self._start + self._missing]
+                self._begun.write(part)
+                self._start += len(part)
+                self._missing -= len(part)
+                if self._missing:
+                    break
+                body, self._begun = self._begun.getvalue(), io.BytesIO()
+            else:
+                left = len(self._ahead) - self._start - LENGTH_BYTES
+                if left < 0:
+                    break
+                (length,) = _LENGTH.unpack_from(self._ahead, self._start)
+                if length > self.max_body:
+                    raise RemoteError(f"frame of {length} bytes; at most {self.max_body} are allowed")
+                self._start += LENGTH_BYTES
+                if left < length:
+                    self._missing = length
+                    continue
+                body = self._ahead[self._start : self._start + length]
+                self._start += length
+            self.held -= LENGTH_BYTES + len(body)
+            yield body
+        self._ahead, self._start = self._ahead[self._start :], 0

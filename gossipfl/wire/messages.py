@@ -13,10 +13,12 @@ or unknown fields.
 from __future__ import annotations
 
 import math
+import struct
 from typing import Annotated, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from gossipfl.codec.codec import Delta
 from gossipfl.errors import RemoteError
@@ -203,12 +205,26 @@ Message: TypeAlias = (
 )
 
 _encoder = msgspec.msgpack.Encoder()
+_NOTHING = memoryview(b"")
 _decoder = msgspec.msgpack.Decoder(Message)
 
 
 def encode(message: Message) -> bytes:
     """The frame body that carries `message`."""
-    return frames.wrap(_encoder.encode(message))
+    if not isinstance(message, Update | Base | Snapshot):
+        return frames.wrap(_encoder.encode(message))
+    # Data comes last, and may be as large as the model.
+    data = message.payload.data
+    without = replace(message, payload=replace(message.payload, data=_NOTHING))
+    return frames.wrap(_encoder.encode(without).removesuffix(_encoder.encode(_NOTHING)) + _begin_of(data), data)
+
+
+def _begin_of(data: memoryview) -> bytes:
+    """What stands before `data` in MessagePack."""
+    size = len(data)
+    if size < 1 << 8:
+        return struct.pack(">BB", 0xC4, size)
+    return struct.pack(">BH", 0xC5, size) if size < 1 << 16 else struct.pack(">BI", 0xC6, size)
 
 
 def max_body(shared_size: int) -> int:

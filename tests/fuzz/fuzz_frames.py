@@ -38,7 +38,7 @@ from gossipfl.protocol.peer import JOIN, PUBLISH, Peer
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
-from tests.gossipfl.builders import in_full
+from tests.gossipfl.builders import frame, in_full
 
 SIZE = 300
 """Two blocks of the codec, the second not full."""
@@ -184,8 +184,8 @@ class Victim:
         made_by = codec(name)
         where = made_by.selection.choose(SCHEMA, v, self.rng.randrange(100), self.rng)
         delta, _ = encode(made_by.quantiser, where, v, np.zeros_like(v), self.rng, reference)
-        fields: list[Any] = msgspec.to_builtins(delta, builtin_types=(bytes,))
-        return fields
+        fields: list[Any] = msgspec.to_builtins(delta, builtin_types=(bytes, memoryview))
+        return [*fields[:-1], bytes(delta.data)]
 
     def valid(self, name: str) -> list[Any]:
         """A message that an honest peer could send now."""
@@ -405,7 +405,7 @@ class Fuzzer:
     def deliver(self, name: str, body: bytes) -> None:
         """The way of a frame from the stream to the peer."""
         decoder = self.victim.decoders[name]
-        stream = frames.frame(body) if body else frames.KEEP_ALIVE
+        stream = frame(body) if body else frames.KEEP_ALIVE
         cut = self.rng.randrange(len(stream) + 1)
         if len(body) > msg.max_body(SIZE):
             self.refuse_on_the_stream(name, stream)

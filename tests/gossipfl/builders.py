@@ -28,8 +28,14 @@ from gossipfl.protocol.peer import JOIN, Peer
 from gossipfl.protocol.saved import Saved
 from gossipfl.protocol.settings import Settings
 from gossipfl.wire import messages as msg
+from gossipfl.wire.frames import parts
 
 T = TypeVar("T")
+
+
+def frame(body: bytes) -> bytes:
+    """`body` as it lies on a byte stream."""
+    return b"".join(parts(body))
 
 
 def flat(size: int) -> Schema:
@@ -112,7 +118,7 @@ def quantised(x: Vector, base: Vector, seed: int = 0, *, codec: str = "int8") ->
 
 def int8(scales: bytes, codes: bytes) -> Delta:
     """A payload of all coordinates with these scales and codes, whatever they are worth."""
-    return Delta(All(), quantiser("int8").number, packed=False, data=scales + codes)
+    return Delta(All(), quantiser("int8").number, packed=False, data=memoryview(scales + codes))
 
 
 def update(peer: Peer, x: Vector, seq: int = 1, **fields: Any) -> bytes:
@@ -131,7 +137,7 @@ def base_message(peer: Peer, x: Vector, **fields: Any) -> bytes:
 
 def in_full(x: Vector) -> Delta:
     """`x` as float32."""
-    return Delta(All(), quantiser("float32").number, packed=False, data=x.astype("<f4").tobytes())
+    return Delta(All(), quantiser("float32").number, packed=False, data=memoryview(x.astype("<f4").tobytes()))
 
 
 def told_model(x: Vector) -> Told:

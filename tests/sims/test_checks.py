@@ -239,7 +239,7 @@ def test_a_disk_on_which_something_changes_is_found_when_its_machine_comes_back(
     run.world.run(4.9)
     saved = run.world.machines["n003"].saved
     assert saved is not None
-    saved.model.served[0] += 1
+    structs.force_setattr(saved.model, "served", saved.model.served + np.float32(1))
     run.world.run(15.1)
     assert run.safety is not None
     (found,) = run.safety.violations

@@ -11,6 +11,7 @@ import pytest
 
 from gossipfl.kernels import Codes, Floats, Index
 from gossipfl.model.bases import Bases
+from gossipfl.model.lender import Lender
 from gossipfl.model.replica import Replica
 from gossipfl.model.schema import Vector
 from gossipfl.model.served import Served
@@ -95,7 +96,7 @@ def training_overwrites_merges(patch: pytest.MonkeyPatch) -> None:
 
 def served_overshoots(patch: pytest.MonkeyPatch) -> None:
     """The served average takes in more than there is."""
-    patch.setattr(Served, "add", lambda self, x, _: self.x.__iadd__(np.float32(1.5) * (x - self.x)))
+    patch.setattr(Served, "add", lambda self, x, _: self._own().__iadd__(np.float32(1.5) * (x - self.x)))
 
 
 def ages_are_believed(patch: pytest.MonkeyPatch) -> None:
@@ -122,7 +123,7 @@ def lost_links_stay_lost(patch: pytest.MonkeyPatch) -> None:
 
 def a_save_is_no_copy(patch: pytest.MonkeyPatch) -> None:
     """What was saved changes with the model."""
-    patch.setattr(Replica, "_own", lambda self: self.x)
+    patch.setattr(Lender, "lend", lambda self: self.x)
 
 
 def a_save_is_forgotten(patch: pytest.MonkeyPatch) -> None:

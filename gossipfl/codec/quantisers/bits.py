@@ -23,10 +23,12 @@ def packed_size(n: int, b: int) -> int:
     return -(-n // WORD) * b
 
 
-def pack_bits(numbers: Numbers, b: int) -> bytes:
-    """`numbers`, shape (n,), all below 2^b, with 1 ≤ b ≤ 4: beyond, neighbours would overlap."""
+def pack_bits(numbers: Numbers, b: int, out: Numbers) -> None:
+    """Write `numbers`, shape (n,), into `out`, shape (packed_size(n, b),).
+
+    All are below 2^b, with 1 ≤ b ≤ 4: beyond, neighbours would overlap.
+    """
     words = -(-numbers.size // WORD)
-    out = np.empty((words, b), np.uint8)
     for start in range(0, words, PIECE):
         here = numbers[start * WORD : (start + PIECE) * WORD]
         word = np.zeros(-(-here.size // WORD), "<u8")
@@ -34,8 +36,8 @@ def pack_bits(numbers: Numbers, b: int) -> bytes:
         for half, mask in _steps(b):
             word |= word >> half
             word &= mask
-        out[start : start + word.size] = word.view(np.uint8).reshape(-1, WORD)[:, :b]
-    return out.tobytes()
+        packed = out[start * b : (start + word.size) * b]
+        packed.reshape(-1, b)[:] = word.view(np.uint8).reshape(-1, WORD)[:, :b]
 
 
 def unpack_bits(data: bytes | memoryview, n: int, b: int) -> Numbers:

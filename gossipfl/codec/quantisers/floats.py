@@ -12,11 +12,13 @@ from typing import Literal
 import numpy as np
 from msgspec import Struct
 
-from gossipfl.codec.quantisers.quantiser import blocks, check_length
+from gossipfl.codec.packing import Data
+from gossipfl.codec.quantisers.quantiser import blocks, check_length, floats
 from gossipfl.errors import RemoteError
 from gossipfl.kernels import MAX_COORDINATE, Floats, Kernel
-from gossipfl.kernels.numpy import pieces
+from gossipfl.kernels.numpy import is_sane, pieces
 
+_STORED = {"float32": "<f4", "float16": "<f2", "bfloat16": "<u2"}
 _LARGEST_HALF = np.float32(np.finfo(np.float16).max)
 
 
@@ -37,30 +39,36 @@ class Float(Struct, frozen=True):
         """That of the bits of precision."""
         return {"float32": 2.0**-25, "float16": 2.0**-12, "bfloat16": 2.0**-9}[self.name]
 
-    def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> bytes:  # noqa: ARG002
+    def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> memoryview:  # noqa: ARG002
         """The differences, one after another."""
-        difference = x - base
-        if self.name == "float16":
-            np.clip(difference, -_LARGEST_HALF, _LARGEST_HALF, out=difference)
-            return difference.astype("<f2").tobytes()
-        if self.name == "bfloat16":
-            bits = difference.view(np.uint32)
-            bits += np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
-            return (bits >> np.uint32(16)).astype("<u2").tobytes()
-        return difference.astype("<f4", copy=False).tobytes()
+        out = np.empty(x.size, _STORED[self.name])
+        for here, _ in pieces(x.size):
+            difference = x[here] - base[here]
+            if self.name == "bfloat16":
+                bits = difference.view(np.uint32)
+                bits += np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+                out[here] = bits >> np.uint32(16)
+            elif self.name == "float16":
+                out[here] = np.clip(difference, -_LARGEST_HALF, _LARGEST_HALF, out=difference)
+            else:
+                out[here] = difference
+        return out.view(np.uint8).data
 
     def size(self, n: int) -> int:
         """Exact."""
         return self.bytes_each * n
 
-    def decode(self, data: bytes, n: int) -> tuple[Floats, Floats]:
+    def decode(self, data: Data, n: int) -> tuple[Floats, Floats]:
         """See Quantiser; the scales are 1, and a number that is not finite, or beyond ±1e9, is refused."""
         check_length(self.name, data, self.size(n))
-        if self.name == "bfloat16":
-            codes = (np.frombuffer(data, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+        stored = floats(data, _STORED[self.name], n)
+        if self.name != "bfloat16":
+            codes: Floats = stored.astype(np.float32, copy=False)
         else:
-            codes = np.frombuffer(data, "<f2" if self.name == "float16" else "<f4").astype(np.float32)
-        if not (np.abs(codes) <= MAX_COORDINATE).all():  # NaN fails this too
+            codes = np.empty(n, np.float32)
+            for here, _ in pieces(n):
+                codes[here].view(np.uint32)[:] = stored[here].astype(np.uint32) << np.uint32(16)
+        if not is_sane(codes):
             raise RemoteError(f"{self.name} payload has a coordinate that is not within ±{MAX_COORDINATE:g}")
         return np.ones(blocks(n), np.float32), codes
 

@@ -14,8 +14,9 @@ from functools import cache
 import numpy as np
 from msgspec import Struct
 
+from gossipfl.codec.packing import Data
 from gossipfl.codec.quantisers.bits import pack_bits, packed_size, unpack_bits
-from gossipfl.codec.quantisers.quantiser import blocks, check_length
+from gossipfl.codec.quantisers.quantiser import blocks, check_length, floats
 from gossipfl.errors import RemoteError
 from gossipfl.kernels import BLOCK, Codes, Floats, Kernel
 
@@ -41,28 +42,30 @@ class QSGD(Struct, frozen=True):
         """√⅙ of a step (stochastic rounding), and the largest of 256 is some 3σ."""
         return 3 / self.levels / math.sqrt(6)
 
-    def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> bytes:
+    def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> memoryview:
         """Scales, then codes."""
-        scales, codes = np.empty(blocks(x.size), np.dtype("<f4")), np.empty(x.size, np.int8)
+        raw, begin_of_codes = np.empty(self.size(x.size), np.uint8), 4 * blocks(x.size)
+        scales, packed = raw[:begin_of_codes].view("<f4"), raw[begin_of_codes:]
+        codes = packed.view(np.int8) if self.width == 8 else np.empty(x.size, np.int8)
         size = 1 << DITHER_BITS
         for start in range(0, x.size, size):
             here, of_them = slice(start, start + size), slice(start // BLOCK, (start + size) // BLOCK)
             begin = rng.getrandbits(DITHER_BITS)
             noise = dither()[begin : begin + codes[here].size]
             kernel.encode(x[here], base[here], noise, self.levels, scales[of_them], codes[here])
-        if self.width == 8:
-            return scales.tobytes() + codes.tobytes()
-        codes += self.levels
-        return scales.tobytes() + pack_bits(codes.view(np.uint8), self.width)
+        if self.width < 8:
+            codes += self.levels
+            pack_bits(codes.view(np.uint8), self.width, packed)
+        return raw.data
 
     def size(self, n: int) -> int:
         """4 bytes a block, and the codes."""
         return 4 * blocks(n) + (n if self.width == 8 else packed_size(n, self.width))
 
-    def decode(self, data: bytes, n: int) -> tuple[Floats, Codes]:
+    def decode(self, data: Data, n: int) -> tuple[Floats, Codes]:
         """See Quantiser."""
         check_length(self.name, data, self.size(n))
-        scales, raw = np.frombuffer(data, np.dtype("<f4"), blocks(n)), memoryview(data)[4 * blocks(n) :]
+        scales, raw = floats(data, "<f4", blocks(n)), memoryview(data)[4 * blocks(n) :]
         if self.width == 8:
             return scales, np.frombuffer(raw, np.int8)
         numbers = unpack_bits(raw, n, self.width)

@@ -6,10 +6,12 @@ Knows arrays and bytes; never peers, messages, or which coordinates it was given
 from __future__ import annotations
 
 import random
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
+from gossipfl.codec.packing import Data
 from gossipfl.errors import RemoteError
 from gossipfl.kernels import BLOCK, MAX_SCALE, Codes, Floats, Kernel
 
@@ -37,7 +39,7 @@ class Quantiser(Protocol):
         """The root mean square error of a coordinate over that of x − base, if that is Gaussian; about."""
         ...
 
-    def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> bytes:
+    def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> memoryview:
         """What x − base is, shapes (n,), contiguous; `rng` decides how it is rounded."""
         ...
 
@@ -45,7 +47,7 @@ class Quantiser(Protocol):
         """The length of what `encode` makes of n coordinates."""
         ...
 
-    def decode(self, data: bytes, n: int) -> tuple[Floats, Codes | Floats]:
+    def decode(self, data: Data, n: int) -> tuple[Floats, Codes | Floats]:
         """Scales, shape (⌈n / 256⌉,), and codes, shape (n,).
 
         Raises:
@@ -65,10 +67,16 @@ def check(scales: Floats) -> None:
         raise RemoteError(f"payload has a scale outside [0, {MAX_SCALE:g}]")
 
 
-def check_length(name: str, data: bytes, size: int) -> None:
+def check_length(name: str, data: Data, size: int) -> None:
     """Raise RemoteError unless `data` has that many bytes."""
     if len(data) != size:
         raise RemoteError(f"{name} payload of {len(data)} bytes; expected {size}")
+
+
+def floats(data: Data, dtype: str, n: int) -> npt.NDArray[Any]:
+    """The first `n` numbers in `data`, where they are, unless that is no place for them in memory."""
+    found = np.frombuffer(data, dtype, n)
+    return found if found.flags.aligned else found.copy()
 
 
 def values(scales: Floats, codes: Codes | Floats) -> Floats:

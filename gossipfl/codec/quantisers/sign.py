@@ -11,8 +11,9 @@ import random
 import numpy as np
 from msgspec import Struct
 
+from gossipfl.codec.packing import Data
 from gossipfl.codec.quantisers.bits import pack_bits, packed_size, unpack_bits
-from gossipfl.codec.quantisers.quantiser import blocks, check_length
+from gossipfl.codec.quantisers.quantiser import blocks, check_length, floats
 from gossipfl.kernels import BLOCK, MAX_SCALE, Codes, Floats, Kernel
 
 PIECE = 1 << 16
@@ -35,9 +36,10 @@ class Sign(Struct, frozen=True):
         """√(1 − 2/π): of a Gaussian, what its mean magnitude leaves."""
         return 0.6
 
-    def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> bytes:  # noqa: ARG002
+    def encode(self, x: Floats, base: Floats, rng: random.Random, kernel: Kernel) -> memoryview:  # noqa: ARG002
         """Scales, then signs."""
-        scales, plus = np.empty(blocks(x.size), np.dtype("<f4")), np.empty(x.size, np.uint8)
+        raw, plus = np.empty(self.size(x.size), np.uint8), np.empty(x.size, np.uint8)
+        scales, packed = raw[: 4 * blocks(x.size)].view("<f4"), raw[4 * blocks(x.size) :]
         for start in range(0, x.size, PIECE):
             here, of_them = slice(start, start + PIECE), slice(start // BLOCK, (start + PIECE) // BLOCK)
             difference = x[here] - base[here]
@@ -46,16 +48,17 @@ class Sign(Struct, frozen=True):
             total = np.add.reduceat(difference, np.arange(0, difference.size, BLOCK))
             scales[of_them] = total / np.minimum(BLOCK, difference.size - np.arange(0, difference.size, BLOCK))
         np.minimum(scales, np.float32(MAX_SCALE), out=scales)
-        return scales.tobytes() + pack_bits(plus, 1)
+        pack_bits(plus, 1, packed)
+        return raw.data
 
     def size(self, n: int) -> int:
         """4 bytes a block, and a bit for each."""
         return 4 * blocks(n) + packed_size(n, 1)
 
-    def decode(self, data: bytes, n: int) -> tuple[Floats, Codes]:
+    def decode(self, data: Data, n: int) -> tuple[Floats, Codes]:
         """See Quantiser."""
         check_length(self.name, data, self.size(n))
-        scales = np.frombuffer(data, np.dtype("<f4"), blocks(n))
+        scales = floats(data, "<f4", blocks(n))
         codes = unpack_bits(memoryview(data)[4 * blocks(n) :], n, 1).view(np.int8)
         codes *= 2
         codes -= 1

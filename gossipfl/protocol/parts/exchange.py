@@ -19,6 +19,7 @@ from gossipfl.codec.quantisers.floats import BFLOAT16, FLOAT32, is_bfloat16, rou
 from gossipfl.errors import RemoteError
 from gossipfl.kernels import MAX_COORDINATE
 from gossipfl.kernels import numpy as reference
+from gossipfl.kernels.numpy import is_sane, pieces
 from gossipfl.model.bases import name_of
 from gossipfl.model.replica import REFUSE_RADII
 from gossipfl.model.schema import FINGERPRINT_BYTES, Vector
@@ -94,7 +95,7 @@ class Exchange:
         if base.parent != ZEROS and base.parent not in state.bases:
             return None
         vector = self._sum(base.parent, base.payload)
-        if not _sane(vector):
+        if not is_sane(vector):
             raise RemoteError(f"base has a coordinate that is not within ±{MAX_COORDINATE:g}")
         name = name_of(vector)
         state.wanted.check(name)
@@ -141,7 +142,7 @@ class Exchange:
         state, own = self._state, self._state.bases.own
         payload, _ = encode(RENEWAL, All(), state.replica.x, state.bases[own], state.rng, state.kernel)
         vector = self._sum(own, payload)
-        if _sane(vector):
+        if is_sane(vector):
             self._adopt(self._hold(vector, own, payload))
 
     def _adopt(self, name: bytes) -> None:
@@ -168,15 +169,14 @@ class Exchange:
             raise RemoteError("base with only some of the coordinates")
         _, scales, codes = decode(payload, size)
         check(scales)
-        vector = values(scales, codes)
+        vector = np.empty(size, np.float32)
+        for here, of_them in pieces(size):
+            vector[here] = values(scales[of_them], codes[here])
+            if parent != ZEROS:
+                vector[here] += self._state.bases[parent][here]
         if parent != ZEROS:
-            vector += self._state.bases[parent]
             round_to_bfloat16(vector)
         return vector
-
-
-def _sane(vector: Vector) -> bool:
-    return bool((np.abs(vector) <= MAX_COORDINATE).all())  # NaN fails this too
 
 
 def too_far(what: str, distance: float, limit: float) -> str:

@@ -108,6 +108,7 @@ class Publishing:
         delta, raw = coding.encode(made_by, where, x, base, state.rng, state.kernel)
         if self._told is not None:
             self._told[index] = base[index] + values(*made_by.decode(raw, n))
+        del raw  # of a large model it is as large
         update = msg.Update(
             state.fingerprint, state.bases.own, state.incarnation, state.seq, state.replica.age, state.rate(), delta
         )

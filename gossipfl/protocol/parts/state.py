@@ -53,7 +53,7 @@ class State:
         self.fingerprint = schema.fingerprint
         self.incarnation, self.seq = incarnation, 0
         self.replica = Replica(schema, saved.model if saved else initial, kernel)
-        self.bases = Bases(saved.base if saved else self.replica.x)
+        self.bases = Bases(saved.base if saved else self.replica.lend())
         self.neighbourhood = Neighbourhood(me)
         self.members = Members(me, settings.mesh, charter) if charter is not None else None
         """Whom this node has to do with; anybody where the mesh is open."""

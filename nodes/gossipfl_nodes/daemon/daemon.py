@@ -7,6 +7,7 @@ core's Peer; the Peer's frames leave by the `network`, and those of others come 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import random
 import signal
@@ -60,6 +61,9 @@ EVALUATE_EVERY = 0.25
 EVALUATE_SHARE = 0.1
 """Share of time that evaluating may take from training."""
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, KEPT = -1, -3, 1 << 20
+"""Of glibc's malloc.h; and bytes that are freed to be used again rather than given back to the device."""
+
 log = structlog.get_logger("daemon")
 
 
@@ -75,14 +79,14 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
     Raises:
         LocalError: the home, key, configuration, task or network is not usable; the message says which and why.
     """
+    _give_back()
     config, socket = loaded.config, home.socket
     rng = random.SystemRandom()
     training = Training(config.task, np.random.default_rng(rng.getrandbits(128)))
     key = identity.load(home.key)
     gate = _gate(home, config, key)
     bootstrap, unknown = read_bootstrap((*config.network.bootstrap, *(gate.addresses if gate else ())))
-    telemetry = Telemetry(Diary())
-    stop = trio.Event()
+    telemetry, stop = Telemetry(Diary()), trio.Event()
     # Nothing waits in between: a reader holds its frame until the peer takes it, and its sender waits.
     outbox, inbox = trio.open_memory_channel[Event](0)
     with home.lock(), contextlib.ExitStack() as stack:
@@ -159,6 +163,14 @@ async def _discover(network: Network, config: Config, gate: Gate | None, address
             nursery.start_soon(keep_meeting, network, address)
         if config.network.mdns:
             nursery.start_soon(keep_finding, network, gate.secret if gate else config.gossip.mesh.encode())
+
+
+def _give_back() -> None:
+    """Have what a large model's vectors took given back at once: glibc gets used to them, and keeps 64 MB for each."""
+    with contextlib.suppress(AttributeError):  # another libc, which does not
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, KEPT)
+        libc.mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
 async def _stop_driver(stop: trio.Event, outbox: trio.MemorySendChannel[Event], scope: trio.CancelScope) -> None:

@@ -54,11 +54,9 @@ class Driver:
     async def run(self, inbox: trio.MemoryReceiveChannel[ev.Event], outbox: trio.MemorySendChannel[ev.Event]) -> None:
         """Handle events from `inbox` until the peer has been stopped. `outbox` is the other end of it."""
         async with trio.open_nursery() as nursery:
-            event: ev.Event = ev.Started()
-            while not isinstance(event, ev.Stopping):
-                await self._handle(event, nursery, outbox)
-                event = await inbox.receive()
-            await self._handle(event, nursery, outbox)
+            over = await self._handle(ev.Started(), nursery, outbox)
+            while not over:
+                over = await self._handle(await inbox.receive(), nursery, outbox)
             await self._network.flush()
             await self._saver.finish()
             nursery.cancel_scope.cancel()
@@ -74,7 +72,8 @@ class Driver:
             finally:
                 del self._asked[id(event)]
 
-    async def _handle(self, event: ev.Event, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]) -> None:
+    async def _handle(self, event: ev.Event, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]) -> bool:
+        """Let the peer handle `event`, which is not kept, as it may be large. Returns whether it was the last."""
         async with self.steady:
             now = self.now()
             if self._peer.replica.x.size >= BIG_MODEL:
@@ -85,10 +84,10 @@ class Driver:
             self._training.release()
         self._telemetry.diary.happened(event)
         for effect in effects:
-            held = await self._training.hold(effect) if isinstance(effect, ev.Train) else effect
-            self._perform(held, nursery, outbox)
+            await self._perform(effect, nursery, outbox)
         if (tell := self._asked.get(id(event))) is not None:
             tell.send_nowait(effects)
+        return isinstance(event, ev.Stopping)
 
     def _step(self, event: ev.Event, now: float) -> list[ev.Effect]:
         if self._recorder is not None:
@@ -98,7 +97,9 @@ class Driver:
             self._recorder.after(effects, self._peer)
         return effects
 
-    def _perform(self, effect: ev.Effect, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]) -> None:
+    async def _perform(
+        self, effect: ev.Effect, nursery: trio.Nursery, outbox: trio.MemorySendChannel[ev.Event]
+    ) -> None:
         match effect:
             case ev.Send(to, body, supersedes):
                 for peer in to:
@@ -109,8 +110,8 @@ class Driver:
                 scope = self._timers[timer] = trio.CancelScope()
                 nursery.start_soon(self._wait, timer, delay, scope, outbox)
             case ev.Train():
-                nursery.start_soon(self._train, effect, outbox)
-                self._saver.begin_interval(nursery)
+                nursery.start_soon(self._train, await self._training.hold(effect), outbox)
+                await self._saver.begin_interval(nursery)
             case ev.Dial(peer, addresses):
                 self._network.dial(peer, addresses)
             case ev.Disconnect(peer, reason):
@@ -124,7 +125,7 @@ class Driver:
                 self._telemetry.note(effect)
             case ev.Published() if self._peer.paused:
                 self._telemetry.note(effect)
-                self._saver.begin_interval(nursery)
+                await self._saver.begin_interval(nursery)
             case ev.Joined():
                 self._saver.joined()
                 self._telemetry.note(effect)
@@ -140,10 +141,15 @@ class Driver:
                 del self._timers[timer]
             await outbox.send(ev.TimerFired(timer))
 
+    async def copy_model(self, out: Vector) -> None:
+        """Write the model into `out`, shape (schema.size,)."""
+        async with self.steady:
+            await copy(out, self._peer.replica.full())
+
     async def copy_served(self, out: Vector) -> None:
         """Write the served model, with this node's personal values, into `out`, shape (schema.size,)."""
         async with self.steady:
             await copy(out, self._peer.replica.full_served())
 
     async def _train(self, request: ev.Train, outbox: trio.MemorySendChannel[ev.Event]) -> None:
-        await outbox.send(await self._training.train(request))
+        await outbox.send(await self._training.train(request, self.copy_model))

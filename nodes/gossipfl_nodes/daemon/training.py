@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -24,6 +25,12 @@ from gossipfl_nodes.daemon.worker import SIZE, Answer, Request, TaskInfo, Values
 BIG_MODEL = 1 << 18
 """Parameters from which vector work takes longer than the event loop should wait (a quarter million: about 2 ms per
 publish). It then runs in a thread, where numpy lets go of the interpreter."""
+
+
+Fill: TypeAlias = Callable[[Vector], Awaitable[None]]
+"""Writes a full vector into the one that it is given."""
+LATER: Vector = np.empty(0, np.float32)
+"""Stands for a start that could not be held."""
 
 
 async def copy(out: Vector, vector: Vector) -> None:
@@ -97,23 +104,28 @@ class Training:
         return answer.info, Schema(answer.info.tensors), self.slot
 
     async def hold(self, request: Train) -> Train:
-        """`request` with a start that stays as it is: in the slot if that is free, or else in a copy."""
+        """`request` with its start in the slot, where it stays as it is; or with an empty one, if that is not free."""
         try:
             self._free.acquire_nowait()
         except trio.WouldBlock:
-            return msgspec.structs.replace(request, start=request.start.copy())
+            return msgspec.structs.replace(request, start=LATER)
         await copy(self.slot, request.start)
         return msgspec.structs.replace(request, start=self.slot)
 
-    async def train(self, request: Train) -> Trained | TrainingFailed:
-        """Train as asked; the answer is an event for the peer. After Trained, `release` says that it was handled."""
+    async def train(self, request: Train, fill: Fill) -> Trained | TrainingFailed:
+        """Train as asked; the answer is an event for the peer. After Trained, `release` says that it was handled.
+
+        A start that could not be held is what `fill` writes into the slot when it is free: the model as it is then.
+        """
         start = request.start
-        if start is not self.slot:
+        if not start.size:
             await self._free.acquire()
         try:
             async with self._turn:
                 await self._begin()
-                if start is not self.slot:
+                if not start.size:
+                    await fill(self.slot)
+                elif start is not self.slot:  # that of a process that died
                     await copy(self.slot, start)
                 await self._ask(Request("train", request.steps, int(self._rng.integers(2**63)), request.age))
                 answer = await self._receive()
@@ -130,7 +142,7 @@ class Training:
         """What was trained is not needed any more."""
         self._free.release()
 
-    async def evaluate(self, fill: Callable[[Vector], Awaitable[None]]) -> dict[str, float]:
+    async def evaluate(self, fill: Fill) -> dict[str, float]:
         """The metrics of the vector that `fill` writes into the slot.
 
         Raises:

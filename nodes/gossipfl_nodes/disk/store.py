@@ -30,7 +30,8 @@ from msgspec import Struct
 
 from gossipfl.cli import Exit
 from gossipfl.errors import LocalError
-from gossipfl.model.replica import Checkpoint, is_sane
+from gossipfl.kernels.numpy import is_sane
+from gossipfl.model.replica import Checkpoint
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.output.files import write_durably
 from gossipfl.protocol.saved import Notes, Saved

@@ -12,12 +12,13 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 import trio
 from libp2p.abc import IMuxedConn, INetStream
 
 from gossipfl.errors import RemoteError
-from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder, frame
+from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder, parts
 from gossipfl_nodes.network import limits
 from gossipfl_nodes.network.door import socket_stream
 from gossipfl_nodes.network.limits import Bucket, Limits
@@ -103,11 +104,12 @@ class Link:
         """Send what is queued, and keep-alives in between, until cancelled or the stream breaks."""
         while True:
             while self._queue:
-                data = frame(self.take())
                 self._sending = True
-                await stream.write(data)
+                for part in parts(self.take()):
+                    await stream.write(cast("bytes", part))  # a view will do, too
+                    self.bytes_sent += len(part)
+                    del part  # it may be as large as a model
                 self._sending = False
-                self.bytes_sent += len(data)
             self._wake = trio.Event()
             with trio.move_on_after(KEEP_ALIVE_EVERY) as waited:
                 await self._wake.wait()
@@ -138,6 +140,7 @@ class Link:
                     if body:
                         first.deadline = float("inf")
                         await deliver(body)
+                    del body  # it may be as large as a model
                     self.unfinished = decoder.held
         raise RemoteError("it opened a stream and said nothing")
 

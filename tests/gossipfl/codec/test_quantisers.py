@@ -25,7 +25,7 @@ stochastic = pytest.mark.parametrize("by", STOCHASTIC, ids=lambda one: one.name)
 
 def encode(by: Quantiser, v: Vector, seed: int | random.Random = 0) -> bytes:
     rng = seed if isinstance(seed, random.Random) else random.Random(seed)
-    return by.encode(v, np.zeros_like(v), rng, reference)
+    return bytes(by.encode(v, np.zeros_like(v), rng, reference))
 
 
 def there_and_back(by: Quantiser, v: Vector, seed: int | random.Random = 0) -> tuple[Vector, Vector]:
@@ -215,13 +215,24 @@ def test_floats_that_are_no_weights_are_refused(value: float) -> None:
         quantiser("float32").decode(np.array([1, value], "<f4").tobytes(), 2)
 
 
+@every
+@pytest.mark.parametrize("place", range(1, 5))
+def test_a_payload_is_read_wherever_it_lies(by: Quantiser, place: int) -> None:
+    raw = encode(by, noise(700), 0)
+    within = memoryview(bytes(place) + raw)[place:]
+    for one, other in zip(by.decode(within, 700), by.decode(raw, 700), strict=True):
+        assert one.flags.aligned
+        assert one.tobytes() == other.tobytes()
+
+
 @given(st.integers(1, 4), st.integers(0, 300), st.integers(0, 2**32))
 @example(3, (1 << 18) + 9, 0)
 def test_packed_bits_come_back(width: int, n: int, seed: int) -> None:
     numbers = np.random.default_rng(seed).integers(0, 1 << width, n).astype(np.uint8)
-    packed = pack_bits(numbers, width)
+    packed = np.empty(packed_size(n, width), np.uint8)
+    pack_bits(numbers, width, packed)
     assert len(packed) == packed_size(n, width)
-    assert (unpack_bits(packed, n, width) == numbers).all()
+    assert (unpack_bits(packed.data, n, width) == numbers).all()
 
 
 @every

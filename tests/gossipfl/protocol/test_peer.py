@@ -22,7 +22,6 @@ from gossipfl.protocol.parts.exchange import GIVE_AGAIN
 from gossipfl.protocol.parts.wanted import ASK_AGAIN
 from gossipfl.protocol.peer import INTRODUCE_EVERY, JOIN, PUBLISH, Peer
 from gossipfl.protocol.settings import Settings
-from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
 from tests.gossipfl.builders import (
     Room,
@@ -31,6 +30,7 @@ from tests.gossipfl.builders import (
     base_message,
     distance,
     flat,
+    frame,
     full_of,
     hello,
     meet,
@@ -77,7 +77,7 @@ def test_what_was_trained_is_published_at_once() -> None:
     assert (message.incarnation, message.seq, message.age) == (1, 1, 20)
     assert len(to) == 3
     assert set(to) < set("abcd")
-    size = 3 * len(frames.frame(only(ev.Send, effects)[0].body))
+    size = 3 * len(frame(only(ev.Send, effects)[0].body))
     assert only(ev.Published, effects) == [ev.Published(1, to, size)]
     assert only(ev.Send, effects)[0].supersedes
     decoded = peer.bases[message.base] + values(*decode(message.payload, 8)[1:])

@@ -18,9 +18,8 @@ from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.budget import Budget
 from gossipfl.protocol.peer import PUBLISH, Peer
-from gossipfl.wire import frames
 from gossipfl.wire import messages as msg
-from tests.gossipfl.builders import a_learning_peer, flat, meet, noise, only, said, told, trained, update
+from tests.gossipfl.builders import a_learning_peer, flat, frame, meet, noise, only, said, told, trained, update
 
 SIZE = 1000
 
@@ -183,7 +182,7 @@ def test_only_the_coordinates_that_came_are_merged_and_the_age_by_their_share(na
 def test_an_update_without_coordinates_is_refused() -> None:
     peer = learner()
     meet(peer, "a")
-    nothing = Delta(Strided(SIZE, 2**40, 1), 1, packed=False, data=b"")
+    nothing = Delta(Strided(SIZE, 2**40, 1), 1, packed=False, data=memoryview(b""))
     (refused,) = only(ev.Refused, peer.handle(ev.Received("a", update(peer, peer.replica.x, payload=nothing)), 9.0))
     assert "without coordinates" in refused.reason
 
@@ -264,7 +263,7 @@ def test_a_peer_keeps_its_budget_and_uses_it(name: str) -> None:
     for turn in range(600):
         peer.handle(ev.TimerFired(PUBLISH), 10.0 + turn)
         effects = trained(peer, noise(SIZE, turn, 0.01), now=10.0 + turn)
-        sent.append(sum(len(frames.frame(send.body)) * len(send.to) for send in only(ev.Send, effects)))
+        sent.append(sum(len(frame(send.body)) * len(send.to) for send in only(ev.Send, effects)))
     assert peer.budget.spent >= sum(sent)
     for begin in range(540):
         assert sum(sent[begin : begin + int(period)]) <= limit

@@ -272,7 +272,7 @@ def test_a_state_tells_of_everything_that_moves() -> None:
     assert changed()
     peer.handle(ev.Received("a", update(peer, noise(8, seed=3))), 6.0)
     assert changed()
-    peer.replica.served.x += 1
+    peer.replica.served.restart(full_of(3.0))
     assert changed()
     peer.incarnation += 1
     assert changed()

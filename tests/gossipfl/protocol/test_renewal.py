@@ -155,12 +155,12 @@ def test_a_difference_to_a_base_that_was_let_go_is_nobodys_fault() -> None:
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        (Delta(Strided(0, SIZE, 2), 6, packed=False, data=bytes(2 * SIZE)), "only some of the coordinates"),
+        (Delta(Strided(0, SIZE, 2), 6, packed=False, data=memoryview(bytes(2 * SIZE))), "only some of the coordinates"),
         (in_full(np.full(SIZE - 1, 0.5, np.float32)), "expected 4000"),
         (in_full(np.full(SIZE, np.nan, np.float32)), "not within"),
         (in_full(np.full(SIZE, -1.1e9, np.float32)), "not within"),
         (in_full(np.full(SIZE, 0.5, np.float32)), "nobody asked for"),
-        (Delta(All(), 99, packed=False, data=b""), "quantiser 99"),
+        (Delta(All(), 99, packed=False, data=memoryview(b"")), "quantiser 99"),
     ],
 )
 def test_what_is_no_base_is_refused(payload: Delta, reason: str) -> None:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from gossipfl.errors import LocalError, RemoteError
 from gossipfl.wire import frames
-from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder, frame, unwrap, wrap
+from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder, parts, unwrap, wrap
+from tests.gossipfl.builders import frame
 
 LIMIT = 64
 
@@ -21,6 +22,7 @@ def test_a_frame_is_laid_out_as_documented() -> None:
     body = b"gf\x01" + struct.pack(">I", zlib.crc32(message)) + message
     assert wrap(message) == body
     assert frame(body) == b"\0\0\0\x09" + body
+    assert len(parts(body)) == 1
     assert len(body) - len(message) == frames.OVERHEAD
 
 
@@ -160,6 +162,31 @@ def test_bodies_are_cut_as_they_are_asked_for_and_a_later_feed_goes_on_where_an_
     assert decoder.held == len(stream) - 1 - 3 * len(frame(b"0"))
     assert list(decoder.feed(stream[-1:])) == bodies[3:]
     assert decoder.held == 0
+
+
+def test_a_large_body_is_not_copied_to_be_sent() -> None:
+    body = bytes(range(256)) * 1000
+    head, rest = parts(body)
+    assert isinstance(rest, memoryview)
+    assert rest.obj is body
+    assert bytes(head) + bytes(rest) == struct.pack(">I", len(body)) + body
+
+
+@pytest.mark.parametrize("step", [1000, 1 << 16])
+def test_a_large_body_takes_its_memory_once(step: int) -> None:
+    size = 4_000_000
+    decoder, chunk = FrameDecoder(size + 4), bytes(step)
+    tracemalloc.start()
+    try:
+        assert not list(decoder.feed(struct.pack(">I", size + 4)))
+        for _ in range(size // step):
+            assert not list(decoder.feed(chunk))
+        assert not list(decoder.feed(bytes(size % step)))
+        (body,) = decoder.feed(b"last")
+        assert tracemalloc.get_traced_memory()[1] < 1.3 * size
+    finally:
+        tracemalloc.stop()
+    assert len(body) == size + 4
 
 
 def test_an_empty_body_is_our_own_mistake() -> None:

@@ -4,6 +4,7 @@ import tracemalloc
 from typing import Any
 
 import msgpack
+import msgspec
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -87,6 +88,31 @@ def test_every_message_comes_back_as_it_was_sent(kind: str) -> None:
         assert msg.decode(msg.encode(message)) == message
 
     comes_back()
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 65_535, 65_536, 1_000_000])
+@pytest.mark.parametrize("kind", ["Update", "Base", "Snapshot"])
+def test_data_lies_in_a_message_as_messagepack_has_it_and_is_copied_once(kind: str, size: int) -> None:
+    data = memoryview(bytes(range(256)) * (size // 256 + 1))[:size]
+    delta = Delta(All(), 1, packed=False, data=data)
+    messages: dict[str, msg.Message] = {
+        "Update": msg.Update(HASH, HASH, 1, 2, 3.0, 1.0, delta),
+        "Base": msg.Base(HASH, HASH, delta),
+        "Snapshot": msg.Snapshot(HASH, HASH, 3.0, delta),
+    }
+    message = messages[kind]
+    wanted = frames.wrap(msgspec.msgpack.encode(message))
+    tracemalloc.start()
+    try:
+        body = msg.encode(message)
+        assert tracemalloc.get_traced_memory()[1] < 1.1 * size + 10_000
+    finally:
+        tracemalloc.stop()
+    assert body == wanted
+    decoded = msg.decode(body)
+    assert decoded == message
+    assert isinstance(decoded, msg.Update | msg.Base | msg.Snapshot)
+    assert decoded.payload.data.obj is body, "a view of the frame"
 
 
 def test_there_is_a_strategy_for_every_message() -> None:

@@ -14,7 +14,8 @@ from structlog.testing import capture_logs
 from gossipfl.errors import LocalError
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import PUBLISH, Peer
-from gossipfl_nodes.daemon.saver import LAST, Saver
+from gossipfl_nodes.daemon import saver as saver_module
+from gossipfl_nodes.daemon.saver import HOLD, LAST, Saver
 from gossipfl_nodes.daemon.telemetry import SAVE_LOG_EVERY, Telemetry
 from gossipfl_nodes.disk.store import Store
 from gossipfl_nodes.observing.diary import Diary
@@ -60,12 +61,12 @@ def test_one_moment_is_saved_however_the_peer_goes_on_meanwhile(home: Path) -> N
     async def main() -> None:
         saver = Saver(peer, store, Telemetry(Diary()), every=0.1)
         async with trio.open_nursery() as nursery:
-            saver.begin_interval(nursery)
+            await saver.begin_interval(nursery)
             await until(store.begun)
             for turn in range(1, 5):
                 await trio.sleep(0.1)
                 learn(peer, turn)
-                saver.begin_interval(nursery)  # due, but there is one under way
+                await saver.begin_interval(nursery)  # due, but there is one under way
             store.may.release()
         assert not store.begun.acquire(blocking=False)
 
@@ -76,13 +77,55 @@ def test_one_moment_is_saved_however_the_peer_goes_on_meanwhile(home: Path) -> N
     assert peer.replica.age > found.model.age
 
 
+def test_a_large_model_is_left_alone_until_it_is_written_so_that_nothing_is_copied(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(saver_module, "BIG_MODEL", SCHEMA.size)
+    peer = a_learning_peer()
+    learn(peer, 0)
+
+    async def main() -> None:
+        saver = Saver(peer, Store(home, "mesh", "task", SCHEMA), Telemetry(Diary()), every=0.1)
+        async with trio.open_nursery() as nursery:
+            where = peer.replica.x, peer.replica.served.x
+            await saver.begin_interval(nursery)
+            learn(peer, 1)
+            assert peer.replica.x is where[0]
+            assert peer.replica.served.x is where[1]
+
+    trio.run(main)
+    assert (home / "a").exists()
+
+
+def test_a_large_model_is_not_left_alone_for_ever(
+    home: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.testing.MockClock
+) -> None:
+    monkeypatch.setattr(saver_module, "BIG_MODEL", SCHEMA.size)
+    peer, store = a_learning_peer(), SlowStore(home)
+    learn(peer, 0)
+    was = peer.replica.x.tobytes()
+
+    async def main() -> None:
+        saver = Saver(peer, store, Telemetry(Diary()), every=0.1)
+        async with trio.open_nursery() as nursery:
+            await saver.begin_interval(nursery)
+            assert trio.current_time() == pytest.approx(HOLD)
+            learn(peer, 1)
+            store.may.release()
+
+    trio.run(main, clock=autojump_clock)
+    found = Store(home, "mesh", "task", SCHEMA).load()
+    assert found is not None
+    assert found.model.x.tobytes() == was
+
+
 def test_the_last_save_waits_for_the_one_before_and_has_the_last_word(home: Path) -> None:
     peer, store = a_learning_peer(), SlowStore(home)
 
     async def main() -> None:
         saver = Saver(peer, store, Telemetry(Diary()), every=0.1)
         async with trio.open_nursery() as nursery:
-            saver.begin_interval(nursery)
+            await saver.begin_interval(nursery)
             await until(store.begun)
             learn(peer, 1)
             nursery.start_soon(saver.finish)
@@ -153,7 +196,7 @@ def test_a_failed_save_is_tried_again(home: Path) -> None:
         saver = Saver(peer, store, telemetries[0], every=0.1)
         for error in ("No space left on device", ""):
             async with trio.open_nursery() as nursery:
-                saver.begin_interval(nursery)
+                await saver.begin_interval(nursery)
             assert telemetries[0].save_error == error
             store.error = None
             await trio.sleep(0.5)

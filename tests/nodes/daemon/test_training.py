@@ -92,7 +92,7 @@ def with_small_task(name: str, body: Callable[[Training, Vector], Awaitable[None
 
 async def train(training: Training, request: Train) -> Trained | TrainingFailed:
     """As the driver does it; the delta is the test's own."""
-    answer = await training.train(await training.hold(request))
+    answer = await training.train(await training.hold(request), given(request.start))
     if isinstance(answer, Trained):
         answer = msgspec.structs.replace(answer, delta=answer.delta.copy())
         training.release()
@@ -169,6 +169,26 @@ def test_training_leaves_the_vector_that_it_was_given_as_it_was(tmp_path: Path) 
         assert start.tolist() == [7, 7, 7, 7]
 
     with_small_task(task_file(tmp_path), body)
+
+
+def test_a_training_that_finds_the_slot_in_use_starts_from_the_model_as_it_is_later(tmp_path: Path) -> None:
+    model = np.full(4, 1, dtype=np.float32)
+
+    async def body(training: Training, _: Vector) -> None:
+        async def fill_meanwhile(slot: Vector) -> None:
+            held.append(await training.hold(Train(1, model, 2, 0.0)))
+            slot[:] = 5
+
+        held: list[Train] = []
+        await training.evaluate(fill_meanwhile)
+        (request,) = held
+        assert not np.shares_memory(request.start, model)
+        model[:] = 7
+        answer = await training.train(request, given(model))
+        assert delta(answer) == [9, 9, 9, 9]
+        training.release()
+
+    with_small_task(task_file(tmp_path, train="vector += vector[0]"), body)
 
 
 def test_a_task_that_raises_fails_that_training_with_its_reason_and_the_next_works(tmp_path: Path) -> None:
@@ -353,7 +373,7 @@ def test_the_process_ends_with_its_daemon_and_not_with_a_signal_from_the_termina
 def test_a_long_training_does_not_hold_up_the_end(tmp_path: Path) -> None:
     async def body(training: Training, initial: Vector) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(training.train, Train(1, initial, 1, 0.0))
+            nursery.start_soon(train, training, Train(1, initial, 1, 0.0))
             await trio.sleep(0.5)
             await training.stop()
             nursery.cancel_scope.cancel()

@@ -14,10 +14,11 @@ from libp2p.custom_types import TProtocol
 
 from gossipfl.errors import RemoteError
 from gossipfl.protocol.events import Connected, Disconnected, Received
-from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder, frame
+from gossipfl.wire.frames import KEEP_ALIVE, FrameDecoder
 from gossipfl_nodes.network import cures, link
 from gossipfl_nodes.network.link import Link
 from gossipfl_nodes.network.network import PROTOCOL
+from tests.gossipfl.builders import frame
 from tests.nodes.network.hosts import PATIENT, Party, party, unlimited
 
 RAW = "/test/raw"

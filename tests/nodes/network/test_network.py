@@ -19,9 +19,9 @@ from libp2p.peer.id import ID
 
 from gossipfl.errors import LocalError
 from gossipfl.protocol.events import Connected, DialFailed, Disconnected, Event, Received
-from gossipfl.wire.frames import frame
 from gossipfl_nodes.network import cures, link, network
 from gossipfl_nodes.network.discovery.addresses import of_interfaces
+from tests.gossipfl.builders import frame
 from tests.nodes.network.hosts import LOOPBACK, PATIENT, Party, free_port, party
 from tests.nodes.support import end
 

@@ -226,7 +226,8 @@ def lines(*given: str) -> bytes:
 
 
 GARBAGE = [
-    b"", bytes(1000), b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", random.Random(0).randbytes(10_000), b"GET " + b"x" * 100_000,
+    b"", bytes(1000), b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", random.Random(0).randbytes(10_000),
+    b"GET " + b"x" * 100_000,
     lines("PRI * HTTP/2.0", "", "SM") + bytes(100),
     lines("GET / HTTP/1.1", "Host: x", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMA"),
     lines(

@@ -26,9 +26,10 @@ from libp2p.stream_muxer.yamux import yamux
 from multiaddr import Multiaddr
 
 from gossipfl.wire import messages as msg
-from gossipfl.wire.frames import KEEP_ALIVE, frame
+from gossipfl.wire.frames import KEEP_ALIVE
 from gossipfl_nodes.network.network import PROTOCOL
 from gossipfl_nodes.observing.logs import Logs
+from tests.gossipfl.builders import frame
 from tests.nodes.network.hosts import Party, party, say_nothing
 
 MULTISTREAM = b"\x13/multistream/1.0.0\n"

@@ -15,10 +15,10 @@ from libp2p.stream_muxer.yamux import yamux
 from msgspec.structs import replace
 
 from gossipfl.protocol.events import Disconnected, Received
-from gossipfl.wire.frames import frame
 from gossipfl_nodes.network import cures, limits
 from gossipfl_nodes.network.limits import Limits, Rate
 from gossipfl_nodes.network.network import PROTOCOL
+from tests.gossipfl.builders import frame
 from tests.nodes.network.flood.strangers import MULTISTREAM
 from tests.nodes.network.hosts import MAX_BODY, PATIENT, Party, party, say_nothing, unlimited
 from tests.nodes.network.test_network import exchange, link_up
