@@ -149,31 +149,19 @@ SLOW = (
 )
 
 
-@pytest.mark.parametrize(
-    ("predict", "reason"),
-    [
-        ("1 / 0", "ZeroDivisionError"),
-        ("inputs[:0]", "a row for each"),
-        ("3.0", "a row for each"),
-        ("__import__('numpy').zeros((len(inputs), 1 << 20))", "at most"),
-        ("__import__('os')._exit(3)", "died with status 3"),
-    ],
-)
-def test_a_task_that_can_t_predict_costs_only_that_answer(
-    home: Path, make_daemon: Callable[..., Daemon], predict: str, reason: str
-) -> None:
-    (home / "task.py").write_text(SLOW.format(predict=predict))
+def test_a_task_that_dies_of_predicting_costs_only_that_answer(home: Path, make_daemon: Callable[..., Daemon]) -> None:
+    (home / "task.py").write_text(SLOW.format(predict="__import__('os')._exit(3)"))
     daemon = make_daemon(task__name=f"{home / 'task.py'}:make", network__mdns="false", gossip__interval="0.3")
     daemon.start()
     before = daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
-    with pytest.raises(client.Refused, match=reason):
+    with pytest.raises(client.Refused, match="died with status 3"):
         ask(daemon, [[0.5] * 64])
     daemon.wait_until(lambda status: status["steps"] > before["steps"] + 20, "it goes on")
     assert daemon.stop() == 0
 
 
 def test_when_too_many_wait_the_next_one_is_told_to_try_again(home: Path, make_daemon: Callable[..., Daemon]) -> None:
-    (home / "task.py").write_text(SLOW.format(predict="time.sleep(1) or inner(vector, inputs)"))
+    (home / "task.py").write_text(SLOW.format(predict="time.sleep(0.3) or inner(vector, inputs)"))
     daemon = make_daemon(task__name=f"{home / 'task.py'}:make", network__mdns="false", gossip__interval="0.3")
     daemon.start()
     daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
