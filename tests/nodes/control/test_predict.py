@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,16 +32,16 @@ def ask(daemon: Daemon, inputs: Any) -> Any:
 
 
 def test_a_prediction_is_that_of_the_served_model(make_daemon: Callable[..., Daemon]) -> None:
-    """Training rests and nobody is there, so that what is served stays as it is, and is on disk in the end."""
-    daemon = make_daemon(network__mdns="false", gossip__interval="0.5")
+    """Training rests and nobody is there, so that what is served comes to rest too, and is on disk in the end."""
+    daemon = make_daemon(network__mdns="false", gossip__interval="0.05", gossip__momentum="none")
     daemon.start()
     daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
     client.post(daemon.home, "/v1/pause")
-    settled: list[str] = []
 
     def settles() -> bool:
-        settled.append(client.get(daemon.home, "/v1/model")["sha256"])
-        return settled[-10:] == settled[-1:] * 10
+        before = client.get(daemon.home, "/v1/model")["sha256"]
+        time.sleep(0.5)  # ten intervals
+        return bool(client.get(daemon.home, "/v1/model")["sha256"] == before)
 
     wait_for(settles, "the average has come to rest")
     answer = ask(daemon, IMAGES.tolist())
@@ -50,8 +51,7 @@ def test_a_prediction_is_that_of_the_served_model(make_daemon: Callable[..., Dae
     saved = Store(daemon.home.state, "gossipfl", "digits", task.schema).load()
     assert saved is not None
     expected = task.predict(saved.model.served, IMAGES)
-    assert np.allclose(answer["outputs"], expected, atol=1e-3)
-    assert np.argmax(answer["outputs"], axis=1).tolist() == np.argmax(expected, axis=1).tolist()
+    assert np.allclose(answer["outputs"], expected, atol=1e-6)
     assert answer["version"] == version
 
 
@@ -149,31 +149,19 @@ SLOW = (
 )
 
 
-@pytest.mark.parametrize(
-    ("predict", "reason"),
-    [
-        ("1 / 0", "ZeroDivisionError"),
-        ("inputs[:0]", "a row for each"),
-        ("3.0", "a row for each"),
-        ("__import__('numpy').zeros((len(inputs), 1 << 20))", "at most"),
-        ("__import__('os')._exit(3)", "died with status 3"),
-    ],
-)
-def test_a_task_that_can_t_predict_costs_only_that_answer(
-    home: Path, make_daemon: Callable[..., Daemon], predict: str, reason: str
-) -> None:
-    (home / "task.py").write_text(SLOW.format(predict=predict))
+def test_a_task_that_dies_of_predicting_costs_only_that_answer(home: Path, make_daemon: Callable[..., Daemon]) -> None:
+    (home / "task.py").write_text(SLOW.format(predict="__import__('os')._exit(3)"))
     daemon = make_daemon(task__name=f"{home / 'task.py'}:make", network__mdns="false", gossip__interval="0.3")
     daemon.start()
     before = daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
-    with pytest.raises(client.Refused, match=reason):
+    with pytest.raises(client.Refused, match="died with status 3"):
         ask(daemon, [[0.5] * 64])
     daemon.wait_until(lambda status: status["steps"] > before["steps"] + 20, "it goes on")
     assert daemon.stop() == 0
 
 
 def test_when_too_many_wait_the_next_one_is_told_to_try_again(home: Path, make_daemon: Callable[..., Daemon]) -> None:
-    (home / "task.py").write_text(SLOW.format(predict="time.sleep(1) or inner(vector, inputs)"))
+    (home / "task.py").write_text(SLOW.format(predict="time.sleep(0.3) or inner(vector, inputs)"))
     daemon = make_daemon(task__name=f"{home / 'task.py'}:make", network__mdns="false", gossip__interval="0.3")
     daemon.start()
     daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
