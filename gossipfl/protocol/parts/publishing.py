@@ -71,7 +71,7 @@ class Publishing:
         budget = self._state.budget
         if not budget.limited:
             return True
-        change = reference.norm(self._change())
+        change = reference.distance(self._state.replica.x, self._last_told())
         self._usual_change += SMOOTHING * (change - self._usual_change) if self._usual_change else change
         price = self._usual_cost * max(1.0, self._usual_change / change if change else float("inf"))
         return budget.left(now) > min(price, 0.9 * budget.capacity)
@@ -94,7 +94,7 @@ class Publishing:
 
     def _choose(self, selection: Selection, now: float) -> Coordinates:
         state = self._state
-        change = self._change() if selection.by_change else None
+        change = state.replica.x - self._last_told() if selection.by_change else None
         return selection.choose(state.replica.schema, change, state.epoch(now), state.rng)
 
     def _body(self, made_by: Quantiser, where: Coordinates) -> bytes | None:
@@ -114,9 +114,9 @@ class Publishing:
         )
         return msg.encode(update)
 
-    def _change(self) -> Vector:
-        """x minus what was last told of it; from now on that is remembered."""
+    def _last_told(self) -> Vector:
+        """What others were last told of each coordinate, shape (d,); from now on that is remembered."""
         state = self._state
         if self._told is None:
             self._told = state.bases[state.bases.own].copy()
-        return state.replica.x - self._told
+        return self._told
