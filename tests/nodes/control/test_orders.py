@@ -126,13 +126,13 @@ def test_many_pings_leave_nothing_open(pair: tuple[Daemon, Daemon]) -> None:
 
 
 @pytest.mark.parametrize("with_id", [True, False])
-def test_a_stranger_at_an_address_is_dialled_and_let_go(
+def test_who_is_not_linked_is_dialled_at_its_address_and_let_go(
     pair: tuple[Daemon, Daemon],
     make_daemon: Callable[..., Daemon],
     with_id: bool,  # noqa: FBT001
 ) -> None:
     here, _ = pair
-    other = make_daemon(gossip__mesh="another", network__mdns="false")
+    other = make_daemon(gossip__mesh="operated", network__mdns="false")  # which nobody told of the others
     other.start()
     where = other.address()
     name = where if with_id else where.partition("/p2p/")[0]
