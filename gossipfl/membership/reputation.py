@@ -7,6 +7,8 @@ good, which is as long as the process lives. A day without one makes up for one.
 
 from __future__ import annotations
 
+import math
+
 MAX_STRIKES = 10
 HALF_LIFE = 300.0
 """Seconds."""
@@ -18,9 +20,9 @@ MAX_OFFENDERS = 256
 """Remembered; beyond, the one that offended first is forgotten. Where a mesh is open, ids cost their makers nothing."""
 
 
-def struck(strikes: int, at: float, now: float) -> int:
+def struck(strikes: float, at: float, now: float) -> float:
     """How many strikes a peer has that had so many at time `at` and gets another one `now`."""
-    return int(strikes * 0.5 ** ((now - at) / HALF_LIFE)) + 1
+    return strikes * math.exp2((at - now) / HALF_LIFE) + 1
 
 
 class Offenders:

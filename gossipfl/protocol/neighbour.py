@@ -53,7 +53,7 @@ class Hearsay(Struct, frozen=True, weakref=True):
     age: ClassVar[float] = 0.0
     base: ClassVar[bytes] = b""
     role: ClassVar[str] = ""
-    strikes: ClassVar[int] = 0
+    strikes: ClassVar[float] = 0.0
     credential: ClassVar[Credential | None] = None
 
     @property
@@ -106,7 +106,7 @@ class Neighbour(Struct, gc=False):
     """When it was last sent an update, or later if it is sent two in a row."""
     allowance: float = MAX_ALLOWANCE
     allowed_at: float = NEVER
-    strikes: int = 0
+    strikes: float = 0.0
     """Refused frames that still count; see `gossipfl.membership.reputation`."""
     struck_at: float = NEVER
     credential: Credential | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -41,6 +42,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
 NODES = 4
 MESH = "under-test"
+numbers = itertools.count(2)
+"""Of guests."""
 KEYS = {"gossip__interval": "0.2", "gossip__mesh": MESH, "task__count": str(NODES)}
 
 
@@ -185,9 +188,9 @@ class Guest:
 
 
 @asynccontextmanager
-async def guest(number: int = 2) -> AsyncIterator[Guest]:
-    """A guest at loopback: each number is another one."""
-    device = Device(1, mesh=MESH).welcome(number)
+async def guest() -> AsyncIterator[Guest]:
+    """A guest at loopback, another one each time."""
+    device = Device(1, mesh=MESH).welcome(next(numbers))
     async with party(device.seed, secret=mesh_key(MESH)) as here, trio.open_nursery() as nursery:
         visitor = Guest(here, device)
         nursery.start_soon(visitor.listen)
@@ -325,7 +328,7 @@ def test_malformed_frames_are_refused_counted_and_logged_by_name_and_the_mesh_go
 
     async def shout_some(first: int) -> tuple[str, int]:
         """As many from `first` on as one peer may before it is shunned; who, and how many there are in all."""
-        async with guest(10 + first) as visitor:
+        async with guest() as visitor:
             hello = await visitor.join(target)
             bodies = [body for body in malformed(hello, visitor.incarnation) if body]
             some = bodies[first : first + MAX_STRIKES - 1]

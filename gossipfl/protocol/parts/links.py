@@ -185,7 +185,7 @@ class Links:
         neighbour = self._state.neighbourhood.meet(peer)
         neighbour.strikes, neighbour.struck_at = struck(neighbour.strikes, neighbour.struck_at, now), now
         self._state.emit(ev.Refused(peer, reason))
-        return neighbour.strikes >= MAX_STRIKES
+        return round(neighbour.strikes) >= MAX_STRIKES
 
     def _part(self, peers: list[str]) -> None:
         """Have these cut their links with us: they know then that they need not dial. Cut those that did not."""

@@ -72,5 +72,5 @@ class Merging:
         neighbour.rate = update.rate
         neighbour.allowance, neighbour.allowed_at = allowance - granted, now
         if neighbour.strikes:
-            neighbour.strikes -= 1
+            neighbour.strikes = max(0.0, neighbour.strikes - 1)
         state.out.append(ev.Merged(peer, tau, weight))

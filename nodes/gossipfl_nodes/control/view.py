@@ -138,7 +138,7 @@ class View:
             merges=telemetry.peer_merges.get(name, 0),
             merged=None if merged_at is None else now - merged_at,
             refused=telemetry.peer_refused.get(name, 0),
-            strikes=neighbour.strikes,
+            strikes=round(neighbour.strikes),
             bytes_sent=link.bytes_sent if link else 0,
             bytes_received=link.bytes_received if link else 0,
         )

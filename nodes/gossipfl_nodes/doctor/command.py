@@ -51,6 +51,15 @@ def _findings(home: Home) -> Iterator[Finding]:
     else:
         yield Finding("daemon", "ok", f"process {status['pid']}, {status['state']}")
     patient = Patient(home, config, status)
-    for check in (device.clock, device.keys, device.disk, device.files, device.multicast, mesh.ports, mesh.task):
+    for check in (
+        device.clock,
+        device.keys,
+        device.disk,
+        device.files,
+        device.multicast,
+        mesh.membership,
+        mesh.ports,
+        mesh.task,
+    ):
         yield check(patient)
     yield from mesh.peers(patient)

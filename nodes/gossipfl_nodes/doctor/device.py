@@ -41,7 +41,7 @@ def keys(patient: Patient) -> Finding:
     home = patient.home
     if not home.key.exists():
         return Finding("keys", "wrong", f"{home.key}: there is none", "gossipfl init")
-    for path in (home.key, home.token, home.state, home.socket.parent):
+    for path in (home.key, home.mesh_key, home.trust, home.token, home.state, home.socket.parent):
         if path.exists() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
             fix = f"chmod {'700' if path.is_dir() else '600'} {path}"
             return Finding("keys", "wrong", f"{path}: mode {mode:04o} lets others in", fix)

@@ -1,4 +1,4 @@
-"""What the device has to do with others: ports, task, peers. Asks the daemon if it runs, and looks itself if not."""
+"""What the device has to do with others: membership, ports, task, peers. Asks the daemon if it runs, and looks itself if not."""
 
 from __future__ import annotations
 
@@ -7,10 +7,25 @@ import socket
 from gossipfl.errors import LocalError
 from gossipfl.output.terminal import duration
 from gossipfl_nodes.commands import client
+from gossipfl_nodes.disk.trust import Trust, load_key
 from gossipfl_nodes.doctor.findings import Finding, Patient
+from gossipfl_nodes.network import identity
 
 TIMEOUT = 5.0
 """Seconds for somebody to answer."""
+
+
+def membership(patient: Patient) -> Finding:
+    """Is it of a mesh, and who else may be?"""
+    home, config = patient.home, patient.config
+    if config.network.open:
+        return Finding("mesh", "hint", "open: whoever reaches this device may join", "network.open = false")
+    try:
+        load_key(home.mesh_key)
+        Trust(home.trust, identity.id_of(home.key), config.gossip.mesh)
+    except LocalError as error:
+        return Finding("mesh", "wrong", str(error), "gossipfl join TICKET, or gossipfl init")
+    return Finding("mesh", "ok", f"{config.gossip.mesh}, closed; this device is of it")
 
 
 def ports(patient: Patient) -> Finding:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from gossipfl.cli import Exit
-from gossipfl_nodes.daemon.config import Config, load
+from gossipfl_nodes.daemon.config import Config, NetworkConfig, load
 from gossipfl_nodes.doctor import device, mesh
 from gossipfl_nodes.doctor.findings import Finding, Patient
 from tests.nodes.support import Daemon, gossipfl
@@ -39,7 +39,7 @@ def assert_wrong(finding: Finding, *named: str) -> None:
 
 def test_a_new_device_has_nothing_wrong(made: Callable[..., Patient]) -> None:
     patient = made()
-    for check in (device.clock, device.keys, device.disk, device.files, mesh.task):
+    for check in (device.clock, device.keys, device.disk, device.files, mesh.membership, mesh.task):
         found = check(patient)
         assert (found.verdict, found.fix) == ("ok", ""), found
     assert mesh.ports(patient).verdict == "hint", "loopback"
@@ -116,6 +116,14 @@ def test_a_taken_port_is_found(made: Callable[..., Patient]) -> None:
         taken.listen()
         address = f"/ip4/127.0.0.1/tcp/{taken.getsockname()[1]}"
         assert_wrong(mesh.ports(made(network__listen=address)), address, "in use")
+
+
+def test_a_device_of_no_mesh_or_of_an_open_one_is_told(made: Callable[..., Patient]) -> None:
+    patient = made()
+    patient.home.trust.unlink()
+    assert_wrong(mesh.membership(patient), "gossipfl join", str(patient.home.trust))
+    opened = patient._replace(config=Config(network=NetworkConfig(open=True)))
+    assert mesh.membership(opened).verdict == "hint"
 
 
 @pytest.mark.parametrize("name", ["digit", "/nowhere/task.py:make"])
