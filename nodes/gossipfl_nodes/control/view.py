@@ -53,7 +53,7 @@ class View:
         async with self._hashing:  # a large one takes a second, once at a time
             async with self._driver.steady:
                 peer, schema = self._peer, self._peer.replica.schema
-                served, _ = peer.replica.served.lend()
+                served = peer.replica.served.lend()
                 found = Model(
                     version=version(peer),
                     published=self._telemetry.publishes,

@@ -1,4 +1,7 @@
-"""What the device has to do with others: membership, ports, task, peers. Asks the daemon if it runs, and looks itself if not."""
+"""What the device has to do with others: membership, ports, task, peers.
+
+It asks the daemon if that runs, and looks itself if not.
+"""
 
 from __future__ import annotations
 
