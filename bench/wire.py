@@ -130,16 +130,18 @@ async def _gossipfl() -> float:
     from gossipfl_nodes.network.network import open_network
 
     listen = ("/ip4/127.0.0.1/tcp/0",)
+    secret = os.urandom(32)  # as in any mesh that is not open
     out, events = trio.open_memory_channel[Event](8)
     deaf, ignored = trio.open_memory_channel[Event](8)
     async with (
-        open_network(os.urandom(32), listen, out, 2 * FRAME, print) as one,
-        open_network(os.urandom(32), listen, deaf, 2 * FRAME, print) as other,
+        open_network(os.urandom(32), listen, out, 2 * FRAME, print, secret=secret) as one,
+        open_network(os.urandom(32), listen, deaf, 2 * FRAME, print, secret=secret) as other,
     ):
         other.dial(one.id, one.addresses)
         for channel in (events, ignored):
             while not isinstance(await channel.receive(), Connected):
                 pass
+        one.admit(other.id)
         data = os.urandom(FRAME)
         begun = time.process_time()
         for sent in range(TOTAL // FRAME):
