@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from gossipfl.membership.charter import Revocation
 from gossipfl.model.schema import Vector
 from gossipfl_topology.live import Topology
 
@@ -19,9 +20,10 @@ class Started(Struct, frozen=True, gc=False):
 
 
 class Connected(Struct, frozen=True, gc=False):
-    """There is a link to `peer`: sends to it may arrive from now on."""
+    """There is a link to `peer`: sends to it may arrive from now on. Have we `dialled` it?"""
 
     peer: str
+    dialled: bool = False
 
 
 class Disconnected(Struct, frozen=True, gc=False):
@@ -86,6 +88,12 @@ class Rewired(Struct, frozen=True):
     topology: Topology
 
 
+class Revoke(Struct, frozen=True, gc=False):
+    """The user of this device bans another one; in a mesh that is closed."""
+
+    revocation: Revocation
+
+
 class Stopping(Struct, frozen=True, gc=False):
     """The node is about to leave; the last event."""
 
@@ -102,6 +110,7 @@ Event: TypeAlias = (
     | TrainingFailed
     | TimerFired
     | Rewired
+    | Revoke
     | Stopping
 )
 
@@ -209,5 +218,19 @@ class Healed(Struct, frozen=True, gc=False):
     there: int
 
 
-Report: TypeAlias = Joined | Published | Merged | Refused | Failed | Suspected | Died | Partitioned | Healed
+class Admitted(Struct, frozen=True, gc=False):
+    """`peer` has shown that it is of the mesh: it is no stranger any more."""
+
+    peer: str
+
+
+class Revoked(Struct, frozen=True, gc=False):
+    """A device is of the mesh no more, perhaps this one. To be remembered: it was not known before."""
+
+    revocation: Revocation
+
+
+Report: TypeAlias = (
+    Joined | Published | Merged | Refused | Failed | Suspected | Died | Partitioned | Healed | Admitted | Revoked
+)
 Effect: TypeAlias = Send | Dial | Disconnect | SetTimer | Train | Report

@@ -14,6 +14,8 @@ from weakref import WeakValueDictionary
 
 from msgspec import Struct
 
+from gossipfl.membership.charter import Credential
+
 MAX_ALLOWANCE = 1.0
 """Weight with which one peer may move this node within one publish interval: twice what an honest one uses. Rates are
 self-reported, so nothing else stops a flood of updates."""
@@ -52,6 +54,7 @@ class Hearsay(Struct, frozen=True, weakref=True):
     base: ClassVar[bytes] = b""
     role: ClassVar[str] = ""
     strikes: ClassVar[int] = 0
+    credential: ClassVar[Credential | None] = None
 
     @property
     def reachable(self) -> tuple[str, ...]:
@@ -104,6 +107,8 @@ class Neighbour(Struct, gc=False):
     allowance: float = MAX_ALLOWANCE
     allowed_at: float = NEVER
     strikes: int = 0
+    credential: Credential | None = None
+    """Why it is of the mesh, if it has shown that; nobody has to where the mesh is open."""
     failed_dials: int = 0
     needed_base_at: float = NEVER
     base_given_at: float = NEVER

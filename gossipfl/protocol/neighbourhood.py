@@ -46,6 +46,8 @@ class Neighbourhood:
         self._me = me
         self.known: dict[str, Neighbour | Hearsay] = {}
         """To be looked at only; the methods below change it."""
+        self._banned: set[str] = set()
+        """As many as there are bans, whose number has a limit."""
         self.changes = 0
         """Grows with every change but those of versions, so that what was made of the table can be kept until then."""
         self._live: dict[str, Neighbour] = {}
@@ -146,7 +148,7 @@ class Neighbourhood:
         if type(record) is Hearsay:
             return False  # first, because this is so for most
         if record is None:
-            if peer == self._me or not addresses or not self._replace_hearsay():
+            if peer == self._me or peer in self._banned or not addresses or not self._replace_hearsay():
                 return False
             self.known[sys.intern(peer)] = hearsay(addresses[:MAX_ADDRESSES])
             self.changes += 1
@@ -197,6 +199,20 @@ class Neighbourhood:
         neighbour = self.meet(peer)
         neighbour.failed_dials = max(neighbour.failed_dials, 2)
         self.changes += 1
+
+    def is_banished(self, peer: str) -> bool:
+        """Is there nothing to be heard of `peer`?"""
+        return peer in self._banned
+
+    def banish(self, peer: str) -> None:
+        """Forget `peer`, and listen to nobody who says where it is."""
+        self._banned.add(peer)
+        if peer in self.known:
+            self._forget(peer)
+
+    def pardon(self, peer: str) -> None:
+        """`peer` may be heard of again."""
+        self._banned.discard(peer)
 
     def bury(self, peer: str) -> None:
         """Others say that `peer`, whom there is no link to, is dead; who was only heard of is forgotten."""

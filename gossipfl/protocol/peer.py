@@ -18,11 +18,13 @@ import numpy as np
 from gossipfl.errors import LocalError, RemoteError
 from gossipfl.kernels import Kernel
 from gossipfl.kernels import numpy as reference
+from gossipfl.membership.charter import Charter
 from gossipfl.mixing.rate_correction import factor
 from gossipfl.model.schema import Schema, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.neighbour import Neighbour
 from gossipfl.protocol.neighbourhood import MAX_KNOWN
+from gossipfl.protocol.parts.admission import Admission
 from gossipfl.protocol.parts.census import Census
 from gossipfl.protocol.parts.exchange import Exchange
 from gossipfl.protocol.parts.failures import PROBE, Failures
@@ -60,9 +62,11 @@ class Peer(State):
         topology: who gets a publish; must be given if the settings name a graph file.
         kernel: what does the vector maths.
         saved: what an earlier life of this id remembered: it goes on from there, and not from `initial`.
+        charter: who is of the mesh; without one it is open to anybody who comes.
 
     Raises:
-        LocalError: `initial`, or what was saved, does not fit `schema`, or is not finite.
+        LocalError: `initial`, or what was saved, does not fit `schema`, or is not finite; or the charter has no place
+            for `me`.
     """
 
     def __init__(
@@ -79,10 +83,12 @@ class Peer(State):
         topology: Topology | None = None,
         kernel: Kernel = reference,
         saved: Saved | None = None,
+        charter: Charter | None = None,
     ) -> None:
         super().__init__(
             me, schema, initial, settings, rng,
             incarnation=incarnation, addresses=addresses, topology=topology, kernel=kernel, saved=saved,
+            charter=charter,
         )  # fmt: skip
         self._exchange = Exchange(self)
         self._merging = Merging(self, self._exchange)
@@ -100,6 +106,7 @@ class Peer(State):
         self._look_up()
         for peer, where in (bootstrap or {}).items():
             self.neighbourhood.configure(peer, where)
+        self._admission = Admission(self, self._links, self._failures, self.census, self._joiner.news)
 
     def handle(self, event: ev.Event, now: float) -> list[ev.Effect]:
         """What follows from `event` at time `now`, in seconds of a clock that never runs back.
@@ -116,9 +123,10 @@ class Peer(State):
                 self._trained(training, delta, steps, now)
             case ev.TrainingFailed(training, reason):
                 self._training_failed(training, reason, now)
-            case ev.Connected(peer):
-                self._links.connected(peer, now)
+            case ev.Connected(peer, dialled):
+                self._admission.connected(peer, now, dialled=dialled)
             case ev.Disconnected(peer):
+                self._admission.disconnected(peer)
                 self._failures.lost(peer)
                 self._links.disconnected(peer, now)
             case ev.DialFailed(peer):
@@ -133,6 +141,8 @@ class Peer(State):
                 self._failures.begin()
             case ev.Rewired(topology):
                 self.contacts.rewire(topology, self.epoch(now))
+            case ev.Revoke(revocation):
+                self._admission.revoke(revocation, now)
             case ev.Stopping():
                 self._stop(now)
             case _:
@@ -143,6 +153,9 @@ class Peer(State):
     # --- intake: every check first, then the change
 
     def _received(self, peer: str, body: bytes, now: float) -> None:
+        if not self._admission.admits(peer):
+            self._admission.on_stranger(peer, body, now)
+            return
         neighbour = self.neighbourhood.meet(peer)
         try:
             match msg.decode(body):
@@ -178,6 +191,10 @@ class Peer(State):
                     self._remember(peer, neighbour.addresses)
                     self._failures.left(peer, neighbour)
                 self._links.on_goodbye(peer, message)
+            case msg.Revocations():
+                self._admission.on_revocations(peer, message, now)
+            case msg.Credential():
+                pass  # it does not know that we know it
             case msg.Ping() | msg.Ack() | msg.PingFor():
                 self._failures.on_message(peer, message, now)
             case _:

@@ -22,6 +22,8 @@ from msgspec.structs import replace
 
 from gossipfl.codec.codec import Delta
 from gossipfl.errors import RemoteError
+from gossipfl.membership.charter import Credential as Admissions
+from gossipfl.membership.charter import Revocation
 from gossipfl.membership.rumours import Rumour
 from gossipfl.model.replica import MAX_AGE
 from gossipfl.model.schema import FINGERPRINT_BYTES
@@ -36,6 +38,10 @@ MAX_ADDRESSES = 8
 MAX_RATE = 1e6
 """Publishes per second: no device publishes a million times a second."""
 
+MAX_REVOCATIONS = 32
+"""In one message: eight kilobytes."""
+MAX_CREDENTIAL = 1 << 10
+"""Bytes of the body of a Credential: what strangers may say."""
 MAX_RUMOURS = 8
 """In one message: half a kilobyte, at most."""
 MAX_VALUE = 1e6
@@ -136,6 +142,18 @@ class Goodbye(Struct, frozen=True, array_like=True, gc=False, tag=8, forbid_unkn
     """Do I leave the mesh? If not, I have links enough; cut this one."""
 
 
+class Credential(Struct, frozen=True, array_like=True, gc=False, tag=9, forbid_unknown_fields=True):
+    """Why I am of the mesh; where it is closed, it comes before the Hello. See `gossipfl.membership.charter`."""
+
+    admissions: Admissions
+
+
+class Revocations(Struct, frozen=True, array_like=True, gc=False, tag=10, forbid_unknown_fields=True):
+    """Who is of the mesh no more."""
+
+    revocations: Annotated[tuple[Revocation, ...], Meta(max_length=MAX_REVOCATIONS)]
+
+
 class Count(Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
     """What I take for the number of members; see `gossipfl.protocol.parts.census`."""
 
@@ -170,7 +188,21 @@ class PingFor(Struct, frozen=True, array_like=True, gc=False, tag=13, forbid_unk
     addresses: Addresses
 
 
-Message: TypeAlias = Hello | Peers | Update | NeedBase | Base | NeedSnapshot | Snapshot | Goodbye | Ping | Ack | PingFor
+Message: TypeAlias = (
+    Hello
+    | Peers
+    | Update
+    | NeedBase
+    | Base
+    | NeedSnapshot
+    | Snapshot
+    | Goodbye
+    | Credential
+    | Revocations
+    | Ping
+    | Ack
+    | PingFor
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _NOTHING = memoryview(b"")

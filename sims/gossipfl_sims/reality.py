@@ -228,7 +228,7 @@ def _described(event: ev.Event) -> str:
     match event:
         case ev.Received(peer, body):
             return f"Received from {peer}, {len(body):,} bytes"
-        case ev.Connected(peer) | ev.Disconnected(peer) | ev.DialFailed(peer):
+        case ev.Connected(peer, _) | ev.Disconnected(peer) | ev.DialFailed(peer):
             return f"{type(event).__name__} {peer}"
         case ev.TimerFired(timer):
             return f"TimerFired {timer if isinstance(timer, str) else ' '.join(timer)}"

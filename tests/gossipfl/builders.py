@@ -9,12 +9,15 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import zstandard
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from gossipfl.codec.codec import Delta, encode
 from gossipfl.codec.coordinates import All
 from gossipfl.codec.quantisers import quantiser
 from gossipfl.kernels import BLOCK
 from gossipfl.kernels import numpy as reference
+from gossipfl.membership.charter import Charter, Credential, Members, Revocation
+from gossipfl.membership.ids import KEY_BYTES, id_of
 from gossipfl.model.bases import name_of
 from gossipfl.model.rebase import Told
 from gossipfl.model.schema import Schema, Tensor, Vector
@@ -62,6 +65,7 @@ def a_peer(
     addresses: tuple[str, ...] = ("here",),
     bootstrap: dict[str, tuple[str, ...]] | None = None,
     saved: Saved | None = None,
+    charter: Charter | None = None,
     **settings: Any,
 ) -> Peer:
     """A peer that has not been started. Without `initial` its model has 8 coordinates of 0.5."""
@@ -76,6 +80,7 @@ def a_peer(
         addresses=addresses,
         bootstrap=bootstrap,
         saved=saved,
+        charter=charter,
     )
 
 
@@ -212,6 +217,33 @@ def content(saved: Saved) -> tuple[Any, ...]:
 
 def distance(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]) -> float:
     return float(np.linalg.norm(one.astype(np.float64) - other.astype(np.float64)))
+
+
+class Device:
+    """A device with a key: number `number` of them. It may hold a charter, and speak for it."""
+
+    def __init__(self, number: int, charter: Charter | None = None, mesh: str = Settings().mesh) -> None:
+        self._key = Ed25519PrivateKey.from_private_bytes(number.to_bytes(KEY_BYTES, "big"))
+        self.id = id_of(self._key.public_key().public_bytes_raw())
+        self.sign = self._key.sign
+        self.mesh = mesh
+        self.charter = charter or Charter(self.id)
+
+    @property
+    def members(self) -> Members:
+        """As this device starts with them."""
+        return Members(self.id, self.mesh, self.charter)
+
+    def admit(self, device: str, *, admin: bool = False) -> Credential:
+        return self.members.admit(device, self.id, self.sign, admin=admin)
+
+    def welcome(self, number: int, *, admin: bool = False) -> Device:
+        """Another device, which this one has admitted."""
+        device = Device(number)
+        return Device(number, Charter(self.charter.founder, self.admit(device.id, admin=admin)), self.mesh)
+
+    def ban(self, device: str) -> Revocation:
+        return self.members.revoke(device, self.id, self.sign)
 
 
 class Room:

@@ -572,7 +572,7 @@ def test_a_dial_links_both_ends_once(both: bool) -> None:  # noqa: FBT001
         world._perform(world.machines["n001"], ev.Dial("n000", ()))
     world.run(1.0)
     assert [(name, event) for _, name, _, event in diary.events if isinstance(event, ev.Connected)] == [
-        ("n000", ev.Connected("n001")),
+        ("n000", ev.Connected("n001", dialled=True)),
         ("n001", ev.Connected("n000")),
     ]
     assert not any(isinstance(event, ev.DialFailed) for *_, event in diary.events)

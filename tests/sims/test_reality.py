@@ -103,7 +103,7 @@ def first_with(life: Recorded, effect: str) -> int:
 
 def test_the_life_that_is_replayed_here_has_seen_much(life: Recorded) -> None:
     kinds = {type(record.event) for record in life.events()}
-    assert kinds >= set(ev.Event.__args__) - {ev.TrainingFailed, ev.DialFailed, ev.Found, ev.Readdressed}
+    assert kinds >= set(ev.Event.__args__) - {ev.TrainingFailed, ev.DialFailed, ev.Found, ev.Readdressed, ev.Revoke}
     followed = {effect_of(one) for record in life.records if isinstance(record, Followed) for one in record.outlines}
     assert followed >= {"Send", "SetTimer", "Train", "Joined", "Published", "Merged", "Refused", "Dial"}
 

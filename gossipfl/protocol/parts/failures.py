@@ -137,6 +137,8 @@ class Failures:
     def lost(self, peer: str) -> None:
         """There is no link to `peer` any more."""
         self._suspects.pop(peer, None)
+        for target in [target for target, (asker, _) in self._relayed.items() if asker == peer]:
+            del self._relayed[target]
 
     def left(self, peer: str, neighbour: Neighbour | Hearsay) -> None:
         """`peer` has said goodbye."""

@@ -81,7 +81,7 @@ class Links:
         neighbour = hood.meet(peer)
         neighbour.outbound = neighbour.link is Link.DIALLING
         hood.set_link(peer, Link.UP)
-        self._greet(peer, neighbour)
+        self.greet(peer, neighbour)
         if neighbour.greeted:
             self._linked(peer, now)
 
@@ -102,7 +102,7 @@ class Links:
     def greet_the_silent(self) -> None:
         """Say Hello again where none came back: on a lossy link either may have been lost."""
         for peer in self._state.neighbourhood.silent():
-            self._greet(peer, self._state.neighbourhood.meet(peer))
+            self.greet(peer, self._state.neighbourhood.meet(peer))
 
     def on_hello(self, peer: str, neighbour: Neighbour, hello: msg.Hello, now: float) -> None:
         """`peer` greets."""
@@ -116,7 +116,7 @@ class Links:
             raise RemoteError(f"it belongs to {theirs}")
         first = not neighbour.greeted
         if not hello.heard and not first:
-            self._greet(peer, neighbour)
+            self.greet(peer, neighbour)
         neighbour.spoke = True
         neighbour.failed_dials = 0
         hood.set_greeted(peer, greeted=True)
@@ -154,7 +154,7 @@ class Links:
         state = self._state
         state.addresses = addresses[: msg.MAX_ADDRESSES]
         for peer, neighbour in state.neighbourhood.links.items():
-            self._greet(peer, neighbour)
+            self.greet(peer, neighbour)
         for peer in [known for known in state.neighbourhood.known if state.neighbourhood.awaits(known)]:
             self.redial(peer)
 
@@ -168,6 +168,10 @@ class Links:
         else:
             hood.meet(peer).parted = True
             self._state.emit(ev.Disconnect(peer, ENOUGH))
+
+    def forget(self, peer: str) -> None:
+        """`peer` is not missed, as it is of the mesh no more."""
+        self._reach.back(peer)
 
     def introduce(self, peer: str, now: float, *, asks: bool = False) -> None:
         """Tell `peer` about others, and perhaps ask it for those that it knows."""
@@ -200,10 +204,22 @@ class Links:
 
     def _linked(self, peer: str, now: float) -> None:
         self._reach.back(peer)
+        if (members := self._state.members) is not None and (revocations := members.revocations):
+            told = self._state.rng.sample(revocations, min(len(revocations), msg.MAX_REVOCATIONS))
+            self._state.send(peer, msg.Revocations(tuple(told)))
         self.introduce(peer, now)
         self._live(now)
 
-    def _greet(self, peer: str, neighbour: Neighbour) -> None:
+    def greet(self, peer: str, neighbour: Neighbour) -> None:
+        """Say Hello; to nobody who has not shown that it is of the mesh."""
+        members = self._state.members
+        if members is not None and not neighbour.greeted:
+            self._state.send(peer, msg.Credential(members.credential))
+        if members is None or neighbour.credential is not None:
+            self.hello(peer, neighbour)
+
+    def hello(self, peer: str, neighbour: Neighbour) -> None:
+        """The greeting itself."""
         state = self._state
         hello = msg.Hello(
             state.settings.mesh, state.fingerprint, state.bases.own, state.incarnation, state.seq,

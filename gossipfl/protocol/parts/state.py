@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 
 from gossipfl.kernels import Kernel
+from gossipfl.membership.charter import Charter, Members
 from gossipfl.model.bases import Bases
 from gossipfl.model.replica import Replica
 from gossipfl.model.schema import Schema, Vector
@@ -42,6 +43,7 @@ class State:
         topology: Topology | None,
         kernel: Kernel,
         saved: Saved | None,
+        charter: Charter | None,
     ) -> None:
         self.me = me
         self.settings = settings
@@ -53,6 +55,8 @@ class State:
         self.replica = Replica(schema, saved.model if saved else initial, kernel)
         self.bases = Bases(saved.base if saved else self.replica.lend())
         self.neighbourhood = Neighbourhood(me)
+        self.members = Members(me, settings.mesh, charter) if charter is not None else None
+        """Whom this node has to do with; anybody where the mesh is open."""
         self.contacts = Contacts(me, settings.role, self.neighbourhood, topology or named(settings.topology), rng)
         self.wanted = Wanted(self.neighbourhood)
         self.pace = Pace(settings, saved.notes if saved else None)

@@ -4,7 +4,7 @@ Objects to bytes and back, one record at a time; `stream` lines them up in a fil
 node has learnt: it holds the model and every training delta.
 
     Origin      what the peer was made from (kind 0)
-    Happened    an event and its time (16 to 27); written before the event is handled
+    Happened    an event and its time (16 to 28); written before the event is handled
     Followed    8 bytes for each effect: its type, and 7 bytes of a hash of it (kind 1); written after its event
     State       hashes of the model, and the counters (kind 2); now and then after a Followed, and at the end
 
@@ -24,6 +24,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from gossipfl.errors import LocalError
+from gossipfl.membership.charter import Charter, Revocation
 from gossipfl.model.replica import Checkpoint
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
@@ -64,6 +65,7 @@ class Origin(Struct, frozen=True):
     topology: Topology
     made_with: Mapping[str, str] = {}
     saved: Saved | None = None
+    charter: Charter | None = None
 
     def peer(self) -> Peer:
         """A new peer, the same each time.
@@ -74,6 +76,7 @@ class Origin(Struct, frozen=True):
         return Peer(
             self.me, self.schema, self.initial, self.settings, Random(self.seed), incarnation=self.incarnation,
             addresses=self.addresses, bootstrap=dict(self.bootstrap), topology=self.topology, saved=self.saved,
+            charter=self.charter,
         )  # fmt: skip
 
 
@@ -160,12 +163,13 @@ class _Origin(Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     topology: _Wiring
     made_with: dict[str, str]
     saved: _Saved | None = None
+    charter: Charter | None = None
 
 
 _ORIGIN, _FOLLOWED, _STATE = 0, 1, 2
 _EVENTS: dict[int, tuple[type, Any]] = {
     16: (ev.Started, tuple[float]),
-    17: (ev.Connected, tuple[float, str]),
+    17: (ev.Connected, tuple[float, str, bool]),
     18: (ev.Disconnected, tuple[float, str]),
     19: (ev.DialFailed, tuple[float, str]),
     20: (ev.Received, tuple[float, str, bytes]),
@@ -176,12 +180,13 @@ _EVENTS: dict[int, tuple[type, Any]] = {
     25: (ev.Stopping, tuple[float]),
     26: (ev.Found, tuple[float, str, tuple[str, ...]]),
     27: (ev.Readdressed, tuple[float, tuple[str, ...]]),
+    28: (ev.Revoke, tuple[float, Revocation]),
 }
 """Events by kind: time and fields as they are recorded. A number is never given to another event."""
 _KINDS = {event: kind for kind, (event, _) in _EVENTS.items()}
 _EFFECTS = (
     ev.Send, ev.Dial, ev.Disconnect, ev.SetTimer, ev.Train, ev.Joined, ev.Published, ev.Merged, ev.Refused, ev.Failed,
-    ev.Suspected, ev.Died, ev.Partitioned, ev.Healed,
+    ev.Suspected, ev.Died, ev.Partitioned, ev.Healed, ev.Admitted, ev.Revoked,
 )  # fmt: skip
 """Effects by the first byte of their outlines; new ones go to the end."""
 
@@ -279,7 +284,7 @@ def _flat_origin(origin: Origin) -> _Origin:
     return _Origin(
         origin.me, origin.schema.tensors, _bytes(origin.initial), origin.settings, origin.seed.to_bytes(16, "little"),
         origin.incarnation, origin.addresses, dict(origin.bootstrap), _wiring(origin.topology), dict(origin.made_with),
-        _flat_saved(origin.saved) if origin.saved else None,
+        _flat_saved(origin.saved) if origin.saved else None, origin.charter,
     )  # fmt: skip
 
 
@@ -292,7 +297,7 @@ def _full_origin(flat: _Origin) -> Origin:
     return Origin(
         flat.me, Schema(flat.tensors), _vector(flat.initial), flat.settings, int.from_bytes(flat.seed, "little"),
         flat.incarnation, flat.addresses, flat.bootstrap, _topology(flat.topology), flat.made_with,
-        _full_saved(flat.saved) if flat.saved else None,
+        _full_saved(flat.saved) if flat.saved else None, flat.charter,
     )  # fmt: skip
 
 

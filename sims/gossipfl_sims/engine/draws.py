@@ -13,6 +13,7 @@ import numpy as np
 BLOCK = 4096
 CAUSES = (
     "latency", "loss", "duplication", "reordering", "corruption", "peers", "training", "devices", "faults", "lies",
+    "keys",
 )  # fmt: skip
 """In this order they take their streams from the seed: append only, or every recorded seed tells another story."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
+from gossipfl.membership.charter import Charter
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.saved import Saved, Schedule
 from gossipfl.tasks.task import Task
@@ -22,9 +23,9 @@ class Machine:
     """Device number `index`, which calls itself `name`."""
 
     __slots__ = (
-        "asleep_since", "asleep_until", "bytes_sent", "frames_sent", "identity", "incarnation", "index", "lie", "life",
-        "links", "merges", "name", "offset", "peer", "rate", "role", "saved", "schedule", "seconds_per_step",
-        "slowdown", "task", "timers", "uplink",
+        "asleep_since", "asleep_until", "bytes_sent", "charter", "frames_sent", "identity", "incarnation", "index",
+        "lie", "life", "links", "merges", "name", "offset", "peer", "rate", "role", "saved", "schedule",
+        "seconds_per_step", "slowdown", "task", "timers", "uplink",
     )  # fmt: skip
 
     def __init__(self, index: int, name: str, task: Task, seconds_per_step: float, role: str) -> None:
@@ -37,6 +38,8 @@ class Machine:
         self.name = name
         self.incarnation = 0
         self.saved: Saved | None = None
+        self.charter: Charter | None = None
+        """Where the mesh is closed."""
         # process
         self.peer: Peer | None = None
         self.schedule = Schedule()

@@ -23,7 +23,7 @@ KINDS = {
     for number, kind in enumerate(
         (
             ev.Started, ev.Connected, ev.Disconnected, ev.DialFailed, ev.Received, ev.Trained, ev.TrainingFailed,
-            ev.TimerFired, ev.Rewired, ev.Stopping, ev.Found, ev.Readdressed,
+            ev.TimerFired, ev.Rewired, ev.Stopping, ev.Found, ev.Readdressed, ev.Revoke,
         )
     )
 }  # fmt: skip
@@ -71,7 +71,7 @@ def told(event: ev.Event) -> str:
     match event:
         case ev.Received(peer, body):
             return f"Received from {peer} {len(body)} bytes {body[: frames.OVERHEAD].hex()}"
-        case ev.Connected(peer) | ev.Disconnected(peer) | ev.DialFailed(peer):
+        case ev.Connected(peer, _) | ev.Disconnected(peer) | ev.DialFailed(peer):
             return f"{type(event).__name__} {peer}"
         case ev.TimerFired(timer):
             return f"TimerFired {timer}"

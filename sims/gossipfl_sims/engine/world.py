@@ -20,11 +20,13 @@ import msgspec
 from gossipfl.errors import LocalError
 from gossipfl.kernels import Kernel
 from gossipfl.kernels import numpy as reference
+from gossipfl.membership.charter import Charter
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.saved import Schedule
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.task import Task, train
+from gossipfl_sims.engine.authority import Authority
 from gossipfl_sims.engine.draws import Draws
 from gossipfl_sims.engine.machine import Machine
 from gossipfl_sims.engine.network import Link, Network, Wall
@@ -72,6 +74,7 @@ class World:
         seconds_per_step: duration of one local training step: of each machine, or of all.
         topology: who gets a publish, if the settings don't say it all.
         roles: of the machines, if they have any.
+        closed: has every machine a key, and does it need the word of the first one, which has founded the mesh?
         bootstraps: so many of the first machines have addresses that all others know.
         kernel: what does the peers' vector maths.
         trace: a file for all that happens.
@@ -87,6 +90,7 @@ class World:
         seconds_per_step: float | Sequence[float] = 0.001,
         topology: Topology | None = None,
         roles: Sequence[str] | None = None,
+        closed: bool = False,
         bootstraps: int = 1,
         kernel: Kernel = reference,
         trace: IO[str] | None = None,
@@ -112,6 +116,9 @@ class World:
             Machine(i, f"n{i:0{width}}", task, speeds[i], roles[i] if roles else settings.role)
             for i, task in enumerate(tasks)
         ]
+        self.authority = Authority(settings.mesh, self.draws.generator("keys")) if closed else None
+        for machine in made:
+            self._admit(machine)
         self.machines = {machine.name: machine for machine in made}
         self._devices = made
         self._bootstraps = bootstraps
@@ -124,6 +131,13 @@ class World:
 
     def __iter__(self) -> Iterator[Machine]:
         return iter(self._devices)
+
+    def _admit(self, machine: Machine) -> None:
+        """Give a machine that has just got its name what it needs in a closed mesh: another name, which is a key."""
+        if self.authority is not None and machine.index == 0:
+            machine.name, machine.charter = self.authority.founder, Charter(self.authority.founder)
+        elif self.authority is not None:
+            machine.name, machine.charter = self.authority.admit()
 
     # --- what can be done to machines
 
@@ -149,6 +163,7 @@ class World:
             topology=self.topology,
             kernel=self._kernel,
             saved=machine.saved,
+            charter=machine.charter,
         )
         self._schedule(0.0, machine, ev.Started())
 
@@ -170,6 +185,7 @@ class World:
             del self.machines[name]
             machine.name = f"{machine.identity}.{generation}"
             machine.incarnation = 0
+            self._admit(machine)
             self.machines[machine.name] = machine
 
     def stop(self, name: str) -> None:
@@ -184,6 +200,11 @@ class World:
             self.at(FLUSH, lambda: uplink.hang_up() if uplink.line == line else None)
             farewell += FLUSH
         self._down(machine, farewell)
+
+    def ban(self, name: str) -> None:
+        """Have the founder of a closed mesh ban a machine."""
+        assert self.authority is not None
+        self._happen(self._count, self.machines[self.authority.founder], ev.Revoke(self.authority.ban(name)))
 
     def freeze(self, name: str, seconds: float) -> None:
         """Nothing happens on a machine for so long, as after kill -STOP; then it goes on as if nothing had been."""
@@ -354,7 +375,7 @@ class World:
             number = self._count
             for end, far in both:
                 end.links[far.name] = number
-                self._schedule(2 * self.network.link.latency, end, ev.Connected(far.name))
+                self._schedule(2 * self.network.link.latency, end, ev.Connected(far.name, end is machine))
 
     def _unlink(self, one: str, other: str) -> None:
         for end, far in ((one, other), (other, one)):

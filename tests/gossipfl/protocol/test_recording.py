@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from gossipfl.errors import LocalError
+from gossipfl.membership.charter import Admission, Revocation
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.recording import records as rec
@@ -22,7 +23,7 @@ from gossipfl.protocol.recording.records import Followed, Happened, Origin, Raw,
 from gossipfl.protocol.recording.stream import MAGIC, OVERHEAD, VERSION, Reader, pack
 from gossipfl.protocol.settings import Settings
 from gossipfl_topology.live import LIVE, Fixed, Hierarchical, KOut, Ring, Topology
-from tests.gossipfl.builders import a_learning_peer, full_of, meet, noise, update
+from tests.gossipfl.builders import Device, a_learning_peer, full_of, meet, noise, update
 
 SCHEMA = Schema([Tensor("w", (3, 2)), Tensor("mine", (2,), personal=True)])
 
@@ -70,9 +71,12 @@ topologies: st.SearchStrategy[Topology] = st.one_of(
     st.builds(Fixed, texts, st.dictionaries(texts, st.lists(texts, max_size=3).map(tuple), max_size=3)),
 )
 numbers = st.integers(0, 2**53)
+ids, signatures = st.text(min_size=1, max_size=128), st.binary(min_size=64, max_size=64)
+admissions = st.builds(Admission, ids, ids, st.booleans(), signatures)
+revocations = st.builds(Revocation, ids, ids, st.lists(admissions, max_size=1).map(tuple), signatures)
 events: dict[type, st.SearchStrategy[Any]] = {
     ev.Started: st.just(ev.Started()),
-    ev.Connected: st.builds(ev.Connected, texts),
+    ev.Connected: st.builds(ev.Connected, texts, st.booleans()),
     ev.Disconnected: st.builds(ev.Disconnected, texts),
     ev.DialFailed: st.builds(ev.DialFailed, texts),
     ev.Received: st.builds(ev.Received, texts, st.binary(max_size=200)),
@@ -80,6 +84,7 @@ events: dict[type, st.SearchStrategy[Any]] = {
     ev.TrainingFailed: st.builds(ev.TrainingFailed, numbers, texts),
     ev.TimerFired: st.builds(ev.TimerFired, texts | st.tuples(st.just("redial"), texts)),
     ev.Rewired: st.builds(ev.Rewired, topologies),
+    ev.Revoke: st.builds(ev.Revoke, revocations),
     ev.Stopping: st.just(ev.Stopping()),
     ev.Found: st.builds(ev.Found, texts, st.lists(texts, max_size=3).map(tuple)),
     ev.Readdressed: st.builds(ev.Readdressed, st.lists(texts, max_size=3).map(tuple)),
@@ -113,6 +118,18 @@ def test_an_origin_comes_back_as_it_was(**fields: Any) -> None:
     (found,), left = read(packed(an_origin(**fields)))
     assert alike(found, an_origin(**fields))
     assert left == 0
+
+
+def test_an_origin_in_a_closed_mesh_has_its_charter() -> None:
+    founder = Device(1)
+    member, other = founder.welcome(2), founder.welcome(3)
+    charter = msgspec.structs.replace(member.charter, revocations=(founder.ban(other.id),))
+    origin = an_origin(me=member.id, charter=charter)
+    (found,), left = read(packed(origin))
+    assert left == 0
+    assert alike(found, origin)
+    assert isinstance(found, Origin)
+    assert found.peer().members is not None
 
 
 def test_an_origin_of_who_came_back_has_what_it_had_saved() -> None:
@@ -210,6 +227,7 @@ EFFECTS: list[ev.Effect] = [
     ev.Train(1, full_of(0.0), 2, 0.0), ev.Joined(("a",)), ev.Joined(()), ev.Published(1, ("a",), 5),
     ev.Merged("a", 0.0, 0.5), ev.Merged("a", 0.0, 0.25), ev.Failed("b"),
     ev.Suspected("a"), ev.Suspected("b"), ev.Died("a"), ev.Partitioned(1, 2), ev.Healed(1, 2), ev.Healed(0, 2),
+    ev.Admitted("a"), ev.Admitted("b"), ev.Revoked(Device(1).ban("a")), ev.Revoked(Device(1).ban("b")),
 ]  # fmt: skip
 
 

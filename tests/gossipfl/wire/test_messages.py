@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from gossipfl.codec.codec import Delta
 from gossipfl.codec.coordinates import All, Bitmap, Gaps, Seeded, Strided
 from gossipfl.errors import RemoteError
+from gossipfl.membership.charter import Admission, Revocation
 from gossipfl.membership.rumours import Rumour, Standing
 from gossipfl.model.replica import MAX_AGE
 from gossipfl.wire import frames
@@ -39,6 +40,8 @@ payloads = st.builds(Delta, coordinates, st.integers(0, 255), st.booleans(), st.
 ids = st.text(ascii_text, min_size=1, max_size=128)
 known = st.builds(msg.KnownPeer, ids, addresses)
 rumours = st.lists(st.builds(Rumour, ids, st.sampled_from(Standing), counters, counters), max_size=8).map(tuple)
+signatures = st.binary(min_size=64, max_size=64)
+admissions = st.builds(Admission, ids, ids, st.booleans(), signatures)
 averages = st.floats(-msg.MAX_VALUE, msg.MAX_VALUE)
 counts = st.builds(msg.Count, counters, counters, averages, averages)
 
@@ -63,6 +66,13 @@ BY_KIND: dict[str, st.SearchStrategy[Any]] = {
     "NeedSnapshot": st.just(msg.NeedSnapshot()),
     "Snapshot": st.builds(msg.Snapshot, hashes, hashes, ages, payloads),
     "Goodbye": st.builds(msg.Goodbye, st.booleans()),
+    "Credential": st.builds(msg.Credential, st.lists(admissions, max_size=2).map(tuple)),
+    "Revocations": st.builds(
+        msg.Revocations,
+        st.lists(
+            st.builds(Revocation, ids, ids, st.lists(admissions, max_size=1).map(tuple), signatures), max_size=32
+        ).map(tuple),
+    ),
     "Ping": st.builds(msg.Ping, counters, rumours, counts),
     "Ack": st.builds(msg.Ack, counters, ids, rumours, counts),
     "PingFor": st.builds(msg.PingFor, counters, ids, addresses),
