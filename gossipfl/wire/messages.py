@@ -213,10 +213,11 @@ def encode(message: Message) -> bytes:
     """The frame body that carries `message`."""
     if not isinstance(message, Update | Base | Snapshot):
         return frames.wrap(_encoder.encode(message))
-    # Data comes last, and may be as large as the model.
+    # Data comes last, and may be as large as the model. Bytes are joined while other threads go on; views are not.
     data = message.payload.data
+    whole = data.obj if isinstance(data.obj, bytes) and len(data.obj) == len(data) else data
     without = replace(message, payload=replace(message.payload, data=_NOTHING))
-    return frames.wrap(_encoder.encode(without).removesuffix(_encoder.encode(_NOTHING)) + _begin_of(data), data)
+    return frames.wrap(_encoder.encode(without).removesuffix(_encoder.encode(_NOTHING)) + _begin_of(data), whole)
 
 
 def _begin_of(data: memoryview) -> bytes:

@@ -36,7 +36,7 @@ coordinates = st.one_of(
     st.builds(Gaps, st.binary(max_size=40)),
     st.builds(Seeded, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1)),
 )
-payloads = st.builds(Delta, coordinates, st.integers(0, 255), st.booleans(), st.binary(max_size=400))
+payloads = st.builds(Delta, coordinates, st.integers(0, 255), st.booleans(), st.binary(max_size=400).map(memoryview))
 ids = st.text(ascii_text, min_size=1, max_size=128)
 known = st.builds(msg.KnownPeer, ids, addresses)
 rumours = st.lists(st.builds(Rumour, ids, st.sampled_from(Standing), counters, counters), max_size=8).map(tuple)
