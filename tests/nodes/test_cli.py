@@ -223,6 +223,17 @@ def test_config_show_tells_values_and_origins(home: Path) -> None:
     assert plain["gossip.topology"] == "k-out:k=7"
 
 
+def test_a_profile_of_init_is_what_config_show_tells(home: Path) -> None:
+    assert gossipfl("init", "--home", home, "--profile", "sensor").returncode == Exit.OK
+    text = gossipfl("config", "show", "--origin", "--home", home).stdout
+    assert re.search(r"(?m)^profile +.*sensor +# .*config\.toml$", text)
+    assert re.search(r"(?m)^gossip\.interval .*# profile sensor$", text)
+    refused = gossipfl("init", "--home", home / "other", "--profile", "senser")
+    assert refused.returncode == Exit.BAD_CONFIG
+    assert one_line(refused.stderr).endswith("did you mean sensor?")
+    assert not (home / "other").exists()
+
+
 # --- what goes wrong
 
 

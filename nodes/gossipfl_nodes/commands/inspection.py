@@ -128,8 +128,7 @@ def config(arguments: list[str]) -> int:
     loaded = load(Home(given.home).config, os.environ, options.flags(given))
     rows: dict[str, dict[str, Any]] = {}
     for path, key in KEYS.items():
-        value = getattr(getattr(loaded.config, key.section), key.name)
-        rows[path] = {"value": value, "origin": loaded.origins[path]}
+        rows[path] = {"value": key.of(loaded.config), "origin": loaded.origins[path]}
     if given.json:
         print_json(rows if given.origin else {path: row["value"] for path, row in rows.items()})
         return Exit.OK

@@ -17,6 +17,7 @@ from gossipfl_nodes.disk.home import Home
 
 INIT_EXAMPLES = """
 gossipfl init
+gossipfl init --profile sensor
 gossipfl init --task.name /path/to/cnn.py:digits_cnn --network.bootstrap /ip4/192.0.2.7/tcp/9444
 """
 RUN_EXAMPLES = """

@@ -1,7 +1,9 @@
-"""The configuration of a daemon: HOME/config.toml < environment < command line.
+"""The configuration of a daemon: profile < HOME/config.toml < environment < command line.
 
 Owns every key, its default and its meaning; the command line's flags, the environment's names and the file that
-`gossipfl init` writes are made from here. A wrong key or value is refused with where it stands and what is allowed.
+`gossipfl init` writes are made from here. A profile, `profiles/NAME.toml`, is a file of the same keys with what suits a
+kind of device; any of the others names it, and its values give way to theirs. A wrong key or value is refused with
+where it stands and what is allowed.
 """
 
 from __future__ import annotations
@@ -135,15 +137,33 @@ class ControlConfig(Struct, frozen=True, forbid_unknown_fields=True):
                 raise LocalError(f"listen = {self.listen!r}: {allowed}") from None
 
 
+PROFILES = {file.stem: file for file in sorted((Path(__file__).parents[1] / "profiles").glob("*.toml"))}
+"""What suits a kind of device, by name."""
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """All of it."""
 
+    profile: Annotated[
+        str,
+        Meta(
+            description=f"What kind of device this is: {', '.join(PROFILES)}, or nothing. It changes defaults to what"
+            " suits such a device; gossipfl config show --origin says which."
+        ),
+    ] = ""
     network: NetworkConfig = NetworkConfig()
     task: TaskConfig = TaskConfig()
     gossip: Settings = Settings()
     disk: DiskConfig = DiskConfig()
     control: ControlConfig = ControlConfig()
     log: LogConfig = LogConfig()
+
+    def __post_init__(self) -> None:
+        if self.profile and self.profile not in PROFILES:
+            allowed = f"allowed is nothing, or one of {', '.join(PROFILES)}"
+            near = get_close_matches(self.profile, PROFILES, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise LocalError(f"profile = {self.profile!r}: {allowed}{hint}")
 
 
 class Key(Struct, frozen=True):
@@ -157,24 +177,34 @@ class Key(Struct, frozen=True):
 
     @property
     def path(self) -> str:
-        """As in `gossip.interval`."""
-        return f"{self.section}.{self.name}"
+        """As in `gossip.interval`; `profile` stands in no section."""
+        return f"{self.section}.{self.name}" if self.section else self.name
 
     @property
     def variable(self) -> str:
         """As in GOSSIPFL_GOSSIP_INTERVAL."""
-        return f"GOSSIPFL_{self.section}_{self.name}".upper()
+        return f"GOSSIPFL_{self.path.replace('.', '_')}".upper()
+
+    def of(self, config: Config) -> Any:
+        """Its value in `config`."""
+        return getattr(getattr(config, self.section) if self.section else config, self.name)
+
+
+SECTIONS: dict[str, type[Struct]] = {"": Config} | {
+    field.name: field.type for field in msgspec.structs.fields(Config) if isinstance(field.default, Struct)
+}
+"""By name; what stands in no section comes first, as in a file."""
 
 
 def _keys() -> Iterator[Key]:
-    for section in msgspec.structs.fields(Config):
-        for field in msgspec.structs.fields(section.type):
-            description = next((meta.description or "" for meta in getattr(field.type, "__metadata__", ())), "")
-            yield Key(section.name, field.name, field.type, field.default, description)
+    for section, struct in SECTIONS.items():
+        for field in msgspec.structs.fields(struct):
+            if field.name not in SECTIONS or section:
+                description = next((meta.description or "" for meta in getattr(field.type, "__metadata__", ())), "")
+                yield Key(section, field.name, field.type, field.default, description)
 
 
 KEYS = {key.path: key for key in _keys()}
-SECTIONS: dict[str, type[Struct]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
 
 
 class Loaded(Struct, frozen=True):
@@ -195,28 +225,34 @@ def load(file: Path, environment: Mapping[str, str], flags: Mapping[str, str]) -
     Raises:
         LocalError: an unknown key or an impossible value; the message names source, key, value, and what is allowed.
     """
-    values: dict[str, Any] = {path: key.default for path, key in KEYS.items()}
-    origins = dict.fromkeys(KEYS, "default")
-
-    def take(path: str, value: Any, source: str, *, text: bool) -> None:
-        values[path] = _checked(path, value, source, text=text)
-        origins[path] = source
-
-    for path, value in _read(file):
-        take(path, value, str(file), text=False)
+    given = [(path, value, str(file), False) for path, value in _read(file)]
     variables = {key.variable: path for path, key in KEYS.items()}
     for variable, value in sorted(environment.items()):
         if variable.startswith("GOSSIPFL_") and variable != "GOSSIPFL_HOME":
             if variable not in variables:
                 raise ConfigError(f"environment: {variable}: no such variable{_nearest(variable, variables)}")
-            take(variables[variable], value, variable, text=True)
-    for path, value in flags.items():
-        take(path, value, f"--{path}", text=True)
+            given.append((variables[variable], value, variable, True))
+    given += [(path, value, f"--{path}", True) for path, value in flags.items()]
 
-    sections: dict[str, dict[str, Any]] = {}
-    for path, value in values.items():
-        section, _, name = path.partition(".")
-        sections.setdefault(section, {})[name] = value
+    values: dict[str, Any] = {path: key.default for path, key in KEYS.items()}
+    origins = dict.fromkeys(KEYS, "default")
+
+    def take(path: str, value: Any, source: str, text: bool) -> None:  # noqa: FBT001
+        values[path] = _checked(path, value, source, text=text)
+        origins[path] = source
+
+    for layer in given:
+        if layer[0] == "profile":
+            take(*layer)
+    if profile := values["profile"]:
+        for path, value in _read(PROFILES[profile]):
+            take(path, value, f"profile {profile}", text=False)
+    for layer in given:
+        take(*layer)
+
+    sections: dict[str, Any] = {}
+    for path, key in KEYS.items():
+        (sections.setdefault(key.section, {}) if key.section else sections)[key.name] = values[path]
     config = msgspec.convert(sections, Config)
     if config.task.index >= config.task.count:
         allowed = f"allowed is 0 to task.count - 1 = {config.task.count - 1}"
@@ -253,6 +289,9 @@ def _read(file: Path) -> Iterator[tuple[str, Any]]:
     for section, table in document.items():
         if table == {} and section not in SECTIONS:
             raise ConfigError(f"{file}: {section}: no such section{_nearest(section, SECTIONS)}")
+        if section in KEYS:
+            yield section, table
+            continue
         if not isinstance(table, dict):
             raise ConfigError(f"{file}: {section}: keys stand in a section, as [gossip]{_nearest(section, KEYS)}")
         for name, value in table.items():

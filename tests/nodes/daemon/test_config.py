@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from gossipfl.errors import LocalError
 from gossipfl.protocol.settings import Settings
-from gossipfl_nodes.daemon.config import KEYS, Config, Loaded, load, template
-
-
-def value_of(loaded: Loaded, path: str) -> Any:
-    section, _, name = path.partition(".")
-    return getattr(getattr(loaded.config, section), name)
+from gossipfl_nodes.daemon.config import KEYS, PROFILES, Config, load, template
 
 
 def refusal(
@@ -70,8 +64,58 @@ def test_every_key_has_a_description_a_variable_of_its_own_and_a_default_that_is
         assert key.variable == "GOSSIPFL_" + path.replace(".", "_").upper()
         default = ",".join(key.default) if isinstance(key.default, tuple) else str(key.default)
         loaded = load(file, {key.variable: default}, {})
-        assert value_of(loaded, path) == key.default
+        assert key.of(loaded.config) == key.default
         assert loaded.origins[path] == key.variable
+
+
+# --- profiles
+
+
+def test_a_profile_gives_way_to_file_environment_and_flags(file: Path) -> None:
+    shipped = load(file, {}, {"profile": "sensor"})
+    assert shipped.config.gossip.interval != Settings().interval
+    assert shipped.config.gossip.mesh == Settings().mesh
+    assert shipped.origins["gossip.interval"] == shipped.origins["disk.every"] == "profile sensor"
+    assert shipped.origins["gossip.mesh"] == "default"
+    assert shipped.origins["profile"] == "--profile"
+    file.write_text('profile = "sensor"\n[gossip]\ninterval = 2.0\n[disk]\nevery = 1\n[log]\nlevel = "error"\n')
+    loaded = load(file, {"GOSSIPFL_DISK_EVERY": "2", "GOSSIPFL_LOG_LEVEL": "debug"}, {"log.level": "info"})
+    assert (loaded.config.gossip.interval, loaded.config.disk.every, loaded.config.log.level) == (2.0, 2.0, "info")
+    origins = [loaded.origins[path] for path in ("gossip.interval", "disk.every", "log.level", "gossip.topology")]
+    assert origins == [str(file), "GOSSIPFL_DISK_EVERY", "--log.level", "profile sensor"]
+
+
+def test_the_profile_itself_is_that_of_the_strongest_source(file: Path) -> None:
+    file.write_text('profile = "sensor"\n')
+    for environment, flags, profile in (
+        ({}, {}, "sensor"),
+        ({"GOSSIPFL_PROFILE": "laptop"}, {}, "laptop"),
+        ({"GOSSIPFL_PROFILE": "laptop"}, {"profile": "gateway"}, "gateway"),
+    ):
+        loaded = load(file, environment, flags)
+        assert loaded.config.profile == profile
+        assert {origin for origin in loaded.origins.values() if origin.startswith("profile")} == {f"profile {profile}"}
+    none = load(file, {}, {"profile": ""})
+    assert none.config == Config()
+
+
+def test_the_profiles_are_those_for_which_there_is_a_name() -> None:
+    assert set(PROFILES) == {"sensor", "gateway", "edge-gpu", "laptop"}
+
+
+@pytest.mark.parametrize("name", sorted(PROFILES))
+def test_a_shipped_profile_is_allowed_explains_each_value_and_changes_each_default(name: str, file: Path) -> None:
+    loaded = load(file, {"GOSSIPFL_PROFILE": name}, {})
+    changed = {path for path, origin in loaded.origins.items() if origin == f"profile {name}"}
+    assert changed
+    assert all(KEYS[path].of(loaded.config) != KEYS[path].default for path in changed)
+    text = PROFILES[name].read_text()
+    assert text.startswith(f"# {name}: ")
+    for path in changed:
+        # What it means, which way to turn it, what that costs: comments right above it, of some length.
+        above = re.search(rf"((?:^#.*\n)+){KEYS[path].name} = ", text, re.MULTILINE)
+        assert above is not None, path
+        assert len(above[1]) > 100, path
 
 
 # --- refusals
@@ -113,6 +157,24 @@ def test_an_unknown_variable_is_refused_with_the_nearest_that_there_is(file: Pat
     said = refusal(file, environment={"GOSSIPFL_GOSSIP_INTERVALL": "1"})
     assert "GOSSIPFL_GOSSIP_INTERVALL" in said
     assert said.endswith("did you mean GOSSIPFL_GOSSIP_INTERVAL?")
+
+
+@pytest.mark.parametrize(("wrong", "hint"), [("senser", "; did you mean sensor?"), ("qqqq", "")])
+def test_an_unknown_profile_is_refused_with_all_that_there_are_and_the_nearest(
+    file: Path, wrong: str, hint: str
+) -> None:
+    allowed = f"profile = {wrong!r}: allowed is nothing, or one of edge-gpu, gateway, laptop, sensor{hint}"
+    assert refusal(file, f"profile = '{wrong}'\n") == f"{file}: {allowed}"
+    assert refusal(file, environment={"GOSSIPFL_PROFILE": wrong}) == f"GOSSIPFL_PROFILE: {allowed}"
+    assert refusal(file, flags={"profile": wrong}) == f"--profile: {allowed}"
+
+
+def test_a_profile_that_is_a_section_is_refused_by_what_is_allowed(file: Path) -> None:
+    assert refusal(file, "[profile]\nname = 'sensor'\n").startswith(f"{file}: profile = {{'name': 'sensor'}}: ")
+
+
+def test_a_mistyped_profile_key_is_refused_with_the_nearest(file: Path) -> None:
+    assert refusal(file, "profil = 'sensor'\n").endswith("did you mean profile?")
 
 
 @pytest.mark.parametrize(
@@ -194,6 +256,7 @@ def test_a_folder_in_the_file_s_place_is_refused_by_name(file: Path) -> None:
 
 
 GIVEN = {
+    "profile": "gateway",
     "control.listen": "[::1]:9445",
     "network.listen": "/ip4/127.0.0.1/tcp/7,/ip6/::1/tcp/7",
     "network.announce": "/ip4/203.0.113.7/tcp/7,/dns4/me.example/tcp/7",
