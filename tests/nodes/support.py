@@ -95,7 +95,7 @@ class Daemon:
         self.within: tuple[str, ...] = ()
         """A command that runs the daemon's, as in another network namespace."""
 
-    def start(self, *flags: str) -> None:
+    def start(self, *flags: str, **environment: str) -> None:
         """Start the daemon and return at once."""
         with open(self.home.path / "log", "ab") as log:
             self.process = subprocess.Popen(
@@ -103,7 +103,7 @@ class Daemon:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=clean_environment(),
+                env=clean_environment(**environment),
             )
 
     @property

@@ -48,8 +48,8 @@ class Recorded(Daemon):
         self.limit = self.recording.stat().st_size + ROOM
         resource.prlimit(self.pid, resource.RLIMIT_FSIZE, (self.limit, self.limit))
 
-    def start(self, *flags: str) -> None:
-        super().start("--record", str(self.recording), *flags)
+    def start(self, *flags: str, **environment: str) -> None:
+        super().start("--record", str(self.recording), *flags, **environment)
 
 
 @pytest.fixture(scope="module")

@@ -49,6 +49,7 @@ from gossipfl_nodes.network.limits import Limits
 from gossipfl_nodes.network.network import Network, open_network
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
+from gossipfl_nodes.service.manager import Manager
 from gossipfl_topology import TopologyError
 from gossipfl_topology import load as load_graph
 from gossipfl_topology.live import Fixed, Topology, named
@@ -80,13 +81,12 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
         LocalError: the home, key, configuration, task or network is not usable; the message says which and why.
     """
     _give_back()
-    config, socket = loaded.config, home.socket
-    rng = random.SystemRandom()
+    config, socket, rng = loaded.config, home.socket, random.SystemRandom()
     training = Training(config.task, np.random.default_rng(rng.getrandbits(128)))
     key = identity.load(home.key)
     gate = _gate(home, config, key)
     bootstrap, unknown = read_bootstrap((*config.network.bootstrap, *(gate.addresses if gate else ())))
-    telemetry, stop = Telemetry(Diary()), trio.Event()
+    telemetry, stop, manager = Telemetry(Diary()), trio.Event(), Manager(os.environ)
     # Nothing waits in between: a reader holds its frame until the peer takes it, and its sender waits.
     outbox, inbox = trio.open_memory_channel[Event](0)
     with home.lock(), contextlib.ExitStack() as stack:
@@ -126,14 +126,15 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 admissions = Admissions(gate, view, driver, outbox)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(
+                    await nursery.start(
                         serve_all, api(view, orders, admissions, predictions, telemetry.diary, logs), socket,
                         config.control.listen, home.token,
                     )  # fmt: skip
                     nursery.start_soon(predictions.run)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)
-                    nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope)
+                    nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope, manager)
+                    nursery.start_soon(manager.keep_told, driver.steady)
                     nursery.start_soon(_discover, network, config, gate, unknown)
                     await driver.run(inbox, outbox)
                     nursery.cancel_scope.cancel()
@@ -173,9 +174,12 @@ def _give_back() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, KEPT)
 
 
-async def _stop_driver(stop: trio.Event, outbox: trio.MemorySendChannel[Event], scope: trio.CancelScope) -> None:
+async def _stop_driver(
+    stop: trio.Event, outbox: trio.MemorySendChannel[Event], scope: trio.CancelScope, manager: Manager
+) -> None:
     await stop.wait()
     log.info("stopping")
+    manager.tell("STOPPING=1")
     scope.deadline = trio.current_time() + STOP_TIMEOUT / 2
     deadline = threading.Timer(STOP_TIMEOUT, os._exit, [1])
     deadline.daemon = True

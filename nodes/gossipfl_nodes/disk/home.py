@@ -32,7 +32,9 @@ class Home:
     """Paths below one folder, and the little that is kept there."""
 
     def __init__(self, path: Path | None) -> None:
-        given = path or Path(os.environ.get("GOSSIPFL_HOME") or platformdirs.user_data_dir("gossipfl"))
+        # Of a service: the first of the folders that its unit names, by systemd.exec(5).
+        service = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+        given = path or Path(os.environ.get("GOSSIPFL_HOME") or service or platformdirs.user_data_dir("gossipfl"))
         self.path = given.absolute()
         self.key = self.path / "identity.key"
         self.config = self.path / "config.toml"

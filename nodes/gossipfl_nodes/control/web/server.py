@@ -30,33 +30,38 @@ WRITE_TIMEOUT = 10.0
 log = structlog.get_logger("control")
 
 
-async def serve_all(app: Any, path: Path, listen: str, token: Path) -> None:
+async def serve_all(
+    app: Any, path: Path, listen: str, token: Path, *, task_status: Any = trio.TASK_STATUS_IGNORED
+) -> None:
     """Answer on the unix socket `path`, and at `listen` to who has what is in `token` if that is not empty.
+
+    It has started when it can be asked.
 
     Raises:
         LocalError: it can't listen there, or the token is not usable.
     """
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve_socket, app, path)
+        await nursery.start(serve_socket, app, path)
         if listen:
-            nursery.start_soon(_serve_port, app, listen, token)
+            await nursery.start(_serve_port, app, listen, token)
+        task_status.started()
 
 
-async def _serve_port(app: Any, listen: str, token: Path) -> None:
+async def _serve_port(app: Any, listen: str, token: Path, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
     with listening(listen) as bound:
         host, port = bound.getsockname()[:2]
         guard = Guard(app, await trio.to_thread.run_sync(token_in, token), port)
         log.info("control API", address=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-        await _serve(guard, bound)
+        await _serve(guard, bound, task_status)
 
 
-async def serve_socket(app: Any, path: Path) -> None:
+async def serve_socket(app: Any, path: Path, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
     """Answer on the unix socket `path` until cancelled."""
     path.unlink(missing_ok=True)  # noqa: ASYNC240 - one system call
     with socket.socket(socket.AF_UNIX) as bound:
         bound.bind(str(path))
         try:
-            await _serve(app, bound)
+            await _serve(app, bound, task_status)
         finally:
             path.unlink(missing_ok=True)  # noqa: ASYNC240
 
@@ -106,8 +111,9 @@ def _once(app: Any) -> Any:
     return answer
 
 
-async def _serve(app: Any, bound: socket.socket) -> None:
+async def _serve(app: Any, bound: socket.socket, task_status: Any) -> None:
     bound.listen(CONNECTIONS)
+    task_status.started()
     config, context, wrapped = Config(), WorkerContext(None), ASGIWrapper(_once(app))
     config.errorlog = None
     connections: set[_Connection] = set()
