@@ -45,8 +45,9 @@ def keys(patient: Patient) -> Finding:
         if path.exists() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
             fix = f"chmod {'700' if path.is_dir() else '600'} {path}"
             return Finding("keys", "wrong", f"{path}: mode {mode:04o} lets others in", fix)
-        if path.exists() and path.stat().st_uid != os.getuid():
-            fix = f"chown -R {os.getuid()} {home.path}, or run as that user"
+        # Root may look at a service's home; then all of it has to belong to whoever the home does.
+        if path.exists() and path.stat().st_uid != (owner := os.getuid() or home.path.stat().st_uid):
+            fix = f"chown -R {owner} {home.path}, or run as that user"
             return Finding("keys", "wrong", f"{path}: belongs to user {path.stat().st_uid}", fix)
     return Finding("keys", "ok", f"{home.key} and what is beside it are this user's alone")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -52,6 +53,12 @@ def service(arguments: list[str]) -> int:
         )
         return Exit.CANNOT_CREATE
     _write(path, text)
+    if not given.user and given.home is None and (closed := _closed(Path(sys.executable))) is not None:
+        print(
+            f"gossipfl service: {closed}: others can't enter it, so the service's user can't run {sys.executable};"
+            " install gossipfl elsewhere, as below /opt, or have the home's owner run it with --home",
+            file=sys.stderr,
+        )
     following = _following(given)
     if given.json:
         print_json({"path": str(path), "next": following})
@@ -76,6 +83,12 @@ def _text(given: argparse.Namespace) -> str:
         ) from None
     except KeyError:
         raise LocalError(f"{home}: belongs to user {home.stat().st_uid}, who has no name; chown it") from None
+
+
+def _closed(executable: Path) -> Path | None:
+    """A folder on the way to `executable`, or to what it is a link to, that only its owner may enter."""
+    folders = (*executable.absolute().parents, *executable.resolve().parents)
+    return next((folder for folder in folders if not folder.stat().st_mode & stat.S_IXOTH), None)
 
 
 def _folder(given: argparse.Namespace) -> Path:

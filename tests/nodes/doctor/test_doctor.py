@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import socket
 import time
@@ -66,6 +67,18 @@ def test_a_key_that_others_can_read_is_found(made: Callable[..., Patient], which
     assert str(path) in found.fix
     path.chmod(mode & 0o700)
     assert device.keys(patient).verdict == "ok"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give files away")
+def test_root_looks_at_a_service_s_home_and_finds_what_is_not_the_service_s(made: Callable[..., Patient]) -> None:
+    patient = made()
+    for path in (patient.home.path, *patient.home.path.rglob("*")):
+        os.chown(path, 61234, 61234)
+    assert device.keys(patient).verdict == "ok"
+    os.chown(patient.home.trust, 0, 0)
+    found = device.keys(patient)
+    assert_wrong(found, str(patient.home.trust), "belongs to user 0")
+    assert found.fix.startswith("chown -R 61234 ")
 
 
 def test_a_device_without_a_key_is_told_to_make_one(made: Callable[..., Patient]) -> None:

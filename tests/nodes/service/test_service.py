@@ -152,6 +152,23 @@ def test_install_for_the_system_writes_where_its_units_are(
     assert "then: systemctl daemon-reload && systemctl enable --now gossipfl" in said
 
 
+def test_install_warns_of_a_python_that_the_service_s_user_can_t_run(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "SYSTEM", home / "system")
+    home.chmod(0o755)
+    closed = home / "closed"
+    closed.mkdir(mode=0o700)
+    (closed / "python").touch()
+    (home / "python").symlink_to(closed / "python")
+    monkeypatch.setattr(sys, "executable", str(home / "python"))
+    assert command.service(["install"]) == Exit.OK
+    assert f"{closed}: others can't enter it" in capsys.readouterr().err
+    closed.chmod(0o755)
+    assert command.service(["install"]) == Exit.OK
+    assert capsys.readouterr().err == ""
+
+
 def test_a_home_that_is_not_there_is_refused_with_what_makes_it(home: Path) -> None:
     refused = gossipfl("service", "show", "--home", home / "none")
     assert refused.returncode == Exit.FAILED
