@@ -28,8 +28,8 @@ def parser(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     made.add_argument(
-        "--home", type=Path, default=None, metavar="DIR", help="this device's folder (default: $GOSSIPFL_HOME, or below"
-        " the user's data folder)",
+        "--home", type=Path, default=None, metavar="DIR", help="this device's folder (default: $GOSSIPFL_HOME, or what"
+        " systemd made for the service, or below the user's data folder)",
     )  # fmt: skip
     if json:
         made.add_argument("--json", action="store_true", help="print JSON")
