@@ -448,6 +448,7 @@ class Fuzzer:
                         raise Violation("a refused frame moved the model")
                 case ev.Disconnect(other, _):
                     victim.handle(ev.Disconnected(other))
+                    victim.handle(ev.TimerFired(("pardon", other)))  # if it is shunned, that long has passed
                     if other != NAMES[-1]:
                         victim.introduce(other, peer.replica.age)
                     moved = False
