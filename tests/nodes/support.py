@@ -45,8 +45,9 @@ def wait_for(condition: Callable[[], T | None], what: str, seconds: float = GENE
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """This process' environment, without what configures a daemon or colours its output."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GOSSIPFL_", "PYTEST_"))}
+    """This process' environment, without what configures a daemon, tells of its service, or colours its output."""
+    others = ("GOSSIPFL_", "PYTEST_", "NOTIFY_", "WATCHDOG_", "STATE_DIRECTORY")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return {**kept, "NO_COLOR": "1", **more}
 
 
