@@ -10,6 +10,7 @@ the frame, and its bytes, and the exit status is 1.
 from __future__ import annotations
 
 import argparse
+import gc
 import random
 import re
 import resource
@@ -344,6 +345,7 @@ class Fuzzer:
 
     def run(self, count: int) -> bool:
         """Throw `count` frames. Returns whether all went well."""
+        gc.freeze()  # what was there before is not for a frame to look through
         for number in range(count):
             if number % LIFE == LIFE - 1:
                 self.victim = Victim(self.rng, joining=number // LIFE % 2 == 0)
