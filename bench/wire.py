@@ -142,6 +142,7 @@ async def _gossipfl() -> float:
             while not isinstance(await channel.receive(), Connected):
                 pass
         one.admit(other.id)
+        other.admit(one.id)
         data = os.urandom(FRAME)
         begun = time.process_time()
         for sent in range(TOTAL // FRAME):
