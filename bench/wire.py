@@ -1,7 +1,8 @@
 """CPU seconds per 100 MB, both ends together in one process, over loopback.
 
 Each stack runs in a process of its own, in turn, three times; the least counts, since noise only adds. `gossipfl` is
-the daemon's own path: Network.send to the Received event, in frames of 1 MB. The others send the same bytes in chunks.
+the daemon's own path: Network.send to the Received event, in frames of 1 MB, in a mesh that is open and in one that
+has a key. The others send the same bytes in chunks.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ MB = 1_000_000
 TOTAL = 100 * MB
 FRAME = MB
 REPEATS = 3
-STACKS = ("trio TLS", "stock py-libp2p", "gossipfl")
+STACKS = ("trio TLS", "stock py-libp2p", "gossipfl, open", "gossipfl")
 
 
 def main() -> None:
@@ -125,17 +128,18 @@ async def _stock() -> float:
         return time.process_time() - begun
 
 
-async def _gossipfl() -> float:
+async def _gossipfl(secret: bytes | None) -> float:
     from gossipfl.protocol.events import Connected, Event, Received
     from gossipfl_nodes.network.network import open_network
+    from tests.nodes.network.hosts import unlimited
 
     listen = ("/ip4/127.0.0.1/tcp/0",)
-    secret = os.urandom(32)  # as in any mesh that is not open
+    allowed = unlimited(2 * FRAME)
     out, events = trio.open_memory_channel[Event](8)
     deaf, ignored = trio.open_memory_channel[Event](8)
     async with (
-        open_network(os.urandom(32), listen, out, 2 * FRAME, print, secret=secret) as one,
-        open_network(os.urandom(32), listen, deaf, 2 * FRAME, print, secret=secret) as other,
+        open_network(os.urandom(32), listen, out, 2 * FRAME, print, allowed=allowed, secret=secret) as one,
+        open_network(os.urandom(32), listen, deaf, 2 * FRAME, print, allowed=allowed, secret=secret) as other,
     ):
         other.dial(one.id, one.addresses)
         for channel in (events, ignored):
@@ -154,5 +158,11 @@ async def _gossipfl() -> float:
 
 
 if __name__ == "__main__":
-    run = dict(zip(STACKS, (_tls, _stock, _gossipfl), strict=True))[sys.argv[1]]
+    stacks: tuple[Callable[[], Awaitable[float]], ...] = (
+        _tls,
+        _stock,
+        partial(_gossipfl, None),
+        partial(_gossipfl, os.urandom(32)),
+    )
+    run = dict(zip(STACKS, stacks, strict=True))[sys.argv[1]]
     print(trio.run(run))
