@@ -234,7 +234,7 @@ class Healed(Struct, frozen=True, gc=False):
 
 
 class Admitted(Struct, frozen=True, gc=False):
-    """`peer` has shown that it is of the mesh: it is no stranger any more."""
+    """`peer` has shown, now or before, that it is of the mesh: on this link it is no stranger any more."""
 
     peer: str
 

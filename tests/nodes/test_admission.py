@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gossipfl_nodes.disk import trust
+from gossipfl_nodes.network.limits import FIRST_WORD
 from tests.nodes.network.hosts import free_port
 from tests.nodes.support import Daemon, gossipfl, wait_for
 
@@ -127,3 +128,18 @@ def test_a_home_says_how_to_get_into_a_mesh(tmp_path: Path, make_daemon: Callabl
         assert refused.returncode == 1
         assert reason in refused.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_a_member_that_comes_back_keeps_its_link(make_daemon: Callable[..., Daemon]) -> None:
+    first = founder(make_daemon)
+    second = bare(make_daemon(**QUICK))
+    assert gossipfl("join", ticket(first, "invite"), "--home", second.home.path).returncode == 0
+    second.start()
+    second.wait_until(lambda status: status["merges"] > 0, "they learn")
+    second.stop()
+    second.start()
+    second.wait_until(lambda status: status["merges"] > 0, "they learn again")
+    until = time.monotonic() + FIRST_WORD + 2.0  # a stranger would be cut by then
+    while time.monotonic() < until:
+        assert (first.status()["peers"], second.status()["peers"]) == (1, 1)
+        time.sleep(0.2)

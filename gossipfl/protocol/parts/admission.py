@@ -61,6 +61,8 @@ class Admission:
         elif dialled and self._state.neighbourhood.is_banished(peer):
             self._state.emit(ev.Disconnect(peer, BANNED))  # it was not yet when it was dialled
         elif dialled or self.admits(peer):
+            if self._state.members is not None and self.admits(peer):  # it has shown that on an earlier link
+                self._state.emit(ev.Admitted(peer))
             self._links.connected(peer, now)
         else:
             self._waiting.add(peer)

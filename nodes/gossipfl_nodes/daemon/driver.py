@@ -119,6 +119,7 @@ class Driver:
                 self._network.disconnect(peer)
             case ev.Admitted(peer):
                 self._network.admit(peer)
+                self._telemetry.note(effect)
             case ev.Revoked(revocation):
                 assert self._gate is not None  # or nobody's word would have counted
                 self._gate.remember(revocation)

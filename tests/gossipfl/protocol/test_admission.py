@@ -93,6 +93,16 @@ def test_a_credential_may_be_there_before_the_link_is() -> None:
     ]
 
 
+@pytest.mark.parametrize("dialled", [False, True])
+def test_who_was_admitted_before_is_no_stranger_on_its_next_link(dialled: bool) -> None:  # noqa: FBT001
+    peer = alone(FOUNDER)
+    linked(peer, MEMBER)
+    peer.handle(ev.Disconnected(MEMBER.id), 5.0)
+    effects = peer.handle(ev.Connected(MEMBER.id, dialled), 6.0)
+    assert only(ev.Admitted, effects) == [ev.Admitted(MEMBER.id)]
+    assert [type(message) for _, message in said(effects)] == [msg.Credential, msg.Hello]
+
+
 def test_who_dials_shows_its_credential_and_says_no_more_until_it_has_seen_the_others() -> None:
     peer = alone(MEMBER)
     (sent,) = said(peer.handle(ev.Connected(FOUNDER.id, dialled=True), 4.0))
