@@ -36,6 +36,7 @@ import trio
 from libp2p.abc import IHost, INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import ParseError
+from libp2p.identity.identify.identify import ID as ID_IDENTIFY
 from libp2p.identity.identify_push.identify_push import ID_PUSH
 from libp2p.io.exceptions import ConnectionClosedError, IncompleteReadError, MessageTooLarge
 from libp2p.network.swarm import Swarm
@@ -336,13 +337,15 @@ def disarm(host: IHost) -> None:
     """Before the host runs: it does nothing that nobody asked it for, and keeps no books of its own.
 
     Stock, it dials whomever it has an address of until there are 150 connections, closes all but the newest beyond 300,
-    asks everybody who connects to identify itself, believes what they push, and remembers it for ever.
+    asks everybody who connects to identify itself, believes what they push, and remembers it for ever. It also tells
+    whoever asks where it listens and what it speaks.
     """
     network = cast("Any", host.get_network())
     network.set_resource_manager(None)
     network.retry_config.max_retries = 0  # the core dials again, when it wants to
     network.notifees.clear()
     host.remove_stream_handler(ID_PUSH)
+    host.remove_stream_handler(ID_IDENTIFY)
 
     async def idle() -> None:
         pass

@@ -64,7 +64,7 @@ PER_PLACE = ALL - MAX_LINKS
 FIRST_WORD = 10.0
 """Seconds: who opens a stream and greets does so at once, and is given 5 s for it."""
 STREAMS = 16
-"""Inbound, on one connection: a link has one, and what libp2p asks beside it (identify, ping, the DHT) takes a few."""
+"""Inbound, on one connection: a link has one, and what is asked beside it (a ping, an invitation) takes a few."""
 WINDOW = 1 << 20
 """Bytes that a stream's sender may be ahead of its reader: 10 MB/s at 100 ms. libp2p's 16 MiB, times 128 links, are the
 whole memory of a small device."""

@@ -8,9 +8,13 @@ import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from libp2p.host.ping import ID as PING
+from libp2p.identity.identify.identify import ID as ID_IDENTIFY
+from libp2p.identity.identify_push.identify_push import ID_PUSH
 from nacl.secret import SecretBox
 
 from gossipfl.protocol.events import Connected, Received
+from gossipfl_nodes.network import cures
 from gossipfl_nodes.network.pnet import NONCE_BYTES, Cipher, xsalsa20
 from tests.nodes.network.hosts import party
 
@@ -79,6 +83,19 @@ def test_what_a_stranger_without_the_key_reads_is_noise() -> None:
             await stream.aclose()
             assert b"multistream" not in heard
             assert len(heard) < 200
+
+    trio.run(main)
+
+
+def test_who_has_the_key_and_is_not_admitted_is_not_told_where_it_listens_or_what_it_speaks() -> None:
+    async def main() -> None:
+        async with party(secret=KEY) as inside, party(secret=KEY) as stranger:
+            await cures.dial(stranger.host, inside.peer_id, inside.multiaddrs, 5.0)
+            for asked in (ID_IDENTIFY, ID_PUSH):
+                with pytest.raises(ConnectionError):
+                    await cures.open_stream(stranger.host, inside.peer_id, asked, 5.0)
+            stream = await cures.open_stream(stranger.host, inside.peer_id, PING, 5.0)  # this tells nothing
+            await stream.reset()
 
     trio.run(main)
 
