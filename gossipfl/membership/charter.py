@@ -158,18 +158,31 @@ class Members:
             raise LocalError(objection)
         return credential
 
-    def revoke(self, device: str, by: str, sign: Sign) -> Revocation:
+    def revoke(self, device: str, by: str, sign: Sign, shown: Credential = ()) -> Revocation:
         """A revocation of `device`, signed by `by`, whose charter this is; it does not count yet.
 
+        Args:
+            device: whom it is about.
+            by: whose word it is.
+            sign: with the key of `by`.
+            shown: the credential of `device`, if it is known.
+
         Raises:
-            LocalError: `by` may not ban.
+            LocalError: `by` may not ban it, or nobody would believe it.
         """
         self.check_issuer()
-        if device in (self._founder, by):
-            raise LocalError(
-                "the founder of a mesh can't be banned" if device == self._founder else "that is this device"
-            )
-        return Revocation(device, by, self.credential, sign(self._statement("ban", device, admin=False)))
+        if device == self._founder:
+            raise LocalError("the founder of a mesh can't be banned")
+        if device == by:
+            raise LocalError("that is this device")
+        if shown and _is_admin(shown) and by != self._founder:
+            raise LocalError("that device is an admin, whom only the founder can ban")
+        revocation = Revocation(device, by, self.credential, sign(self._statement("ban", device, admin=False)))
+        try:
+            self.news([revocation])
+        except RemoteError as error:  # as others would say
+            raise LocalError(str(error)) from error
+        return revocation
 
     def _flaw(self, device: str, credential: Credential) -> str | None:
         """What is wrong with a credential, whoever was banned."""

@@ -47,7 +47,7 @@ class Neighbourhood:
         self.known: dict[str, Neighbour | Hearsay] = {}
         """To be looked at only; the methods below change it."""
         self._banned: set[str] = set()
-        """As many as there are bans, whose number has a limit."""
+        """Whom there is a ban on, or who is shunned: both have a limit."""
         self.changes = 0
         """Grows with every change but those of versions, so that what was made of the table can be kept until then."""
         self._live: dict[str, Neighbour] = {}

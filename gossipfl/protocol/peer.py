@@ -108,7 +108,7 @@ class Peer(State):
         self._look_up()
         for peer, where in (bootstrap or {}).items():
             self.neighbourhood.configure(peer, where)
-        self._admission = Admission(self, self._links, self._failures, self.census, self._joiner.news)
+        self._admission = Admission(self, self._links, self._failures)
 
     def handle(self, event: ev.Event, now: float) -> list[ev.Effect]:
         """What follows from `event` at time `now`, in seconds of a clock that never runs back.

@@ -40,8 +40,6 @@ MAX_RATE = 1e6
 
 MAX_REVOCATIONS = 32
 """In one message: eight kilobytes."""
-MAX_CREDENTIAL = 1 << 10
-"""Bytes of the body of a Credential: what strangers may say."""
 MAX_RUMOURS = 8
 """In one message: half a kilobyte, at most."""
 MAX_VALUE = 1e6

@@ -10,14 +10,11 @@ In any mesh, whoever was refused too often is shunned for a while; see `reputati
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from gossipfl.errors import RemoteError
+from gossipfl.errors import LocalError, RemoteError
 from gossipfl.membership.charter import Members, Revocation
 from gossipfl.membership.reputation import Offenders
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.neighbour import Link
-from gossipfl.protocol.parts.census import Census
 from gossipfl.protocol.parts.failures import Failures
 from gossipfl.protocol.parts.links import Links
 from gossipfl.protocol.parts.state import State
@@ -27,13 +24,10 @@ BANNED, SHUNNED = "it was banned", "it was refused too often, and not long ago"
 
 
 class Admission:
-    """Who is let in. `live` is called with the time when a link is gone because its peer was banned."""
+    """Who is let in."""
 
-    def __init__(
-        self, state: State, links: Links, failures: Failures, census: Census, live: Callable[[float], None]
-    ) -> None:
-        self._state, self._links, self._failures, self._census = state, links, failures, census
-        self._live = live
+    def __init__(self, state: State, links: Links, failures: Failures) -> None:
+        self._state, self._links, self._failures = state, links, failures
         self._offenders = Offenders()
         self._places: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
         """Where those who are shunned were to be reached: what is configured, and what was heard."""
@@ -127,9 +121,17 @@ class Admission:
             self._revoke(self._state.members, message.revocations, peer, now)
 
     def revoke(self, revocation: Revocation, now: float) -> None:
-        """The user of this device bans another one."""
-        if self._state.members is not None:
+        """The user of this device bans another one.
+
+        Raises:
+            LocalError: nobody would believe it, or the mesh is open.
+        """
+        if self._state.members is None:
+            raise LocalError("nobody is banned from an open mesh")
+        try:
             self._revoke(self._state.members, (revocation,), self._state.me, now)
+        except RemoteError as error:
+            raise LocalError(str(error)) from error
 
     def _revoke(self, members: Members, revocations: tuple[Revocation, ...], source: str, now: float) -> None:
         state, hood = self._state, self._state.neighbourhood
@@ -153,10 +155,5 @@ class Admission:
 
     def _expel(self, peer: str, now: float) -> None:
         """Forget `peer`, and hear nothing of it."""
-        linked = self._state.neighbourhood.meet(peer).connected
-        self._failures.lost(peer)
-        self._census.forget(peer)
-        self._links.forget(peer)
-        self._state.neighbourhood.banish(peer)
-        if linked:
-            self._live(now)
+        self._failures.forget(peer)
+        self._links.forget(peer, now)

@@ -140,6 +140,11 @@ class Failures:
         for target in [target for target, (asker, _) in self._relayed.items() if asker == peer]:
             del self._relayed[target]
 
+    def forget(self, peer: str) -> None:
+        """`peer` is not of the mesh."""
+        self.lost(peer)
+        self._census.forget(peer)
+
     def left(self, peer: str, neighbour: Neighbour | Hearsay) -> None:
         """`peer` has said goodbye."""
         self._census.forget(peer)

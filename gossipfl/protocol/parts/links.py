@@ -168,9 +168,13 @@ class Links:
             hood.meet(peer).parted = True
             self._state.emit(ev.Disconnect(peer, ENOUGH))
 
-    def forget(self, peer: str) -> None:
-        """`peer` is not missed, as it is of the mesh no more."""
+    def forget(self, peer: str, now: float) -> None:
+        """`peer` is not missed, nor heard of."""
+        linked = self._state.neighbourhood.meet(peer).connected
         self._reach.back(peer)
+        self._state.neighbourhood.banish(peer)
+        if linked:
+            self._live(now)
 
     def introduce(self, peer: str, now: float, *, asks: bool = False) -> None:
         """Tell `peer` about others, and perhaps ask it for those that it knows."""

@@ -14,9 +14,7 @@ from gossipfl_nodes.daemon.gate import Gate, needed
 class Admissions:
     """By the device that `view` shows, whose `gate` there is if the mesh is closed."""
 
-    def __init__(
-        self, gate: Gate | None, view: View, driver: Driver, outbox: trio.MemorySendChannel[Event]
-    ) -> None:  # fmt: skip
+    def __init__(self, gate: Gate | None, view: View, driver: Driver, outbox: trio.MemorySendChannel[Event]) -> None:
         self._gate, self._view, self._driver, self._outbox = gate, view, driver, outbox
 
     async def invite(self, body: Inviting) -> Ticketed:
@@ -29,5 +27,6 @@ class Admissions:
 
     async def ban(self, body: Banning) -> Banning:
         """Exclude a device from the mesh, for good."""
-        await self._driver.ask(Revoke(needed(self._gate).ban(body)), self._outbox)
+        revocation = needed(self._gate).ban(body, self._view.credential(body.device))
+        await self._driver.ask(Revoke(revocation), self._outbox)
         return body

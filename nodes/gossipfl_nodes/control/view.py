@@ -11,6 +11,7 @@ import msgspec
 import trio
 from starlette.responses import Response
 
+from gossipfl.membership.charter import Credential
 from gossipfl.model.schema import Vector
 from gossipfl.protocol.neighbour import Hearsay, Neighbour
 from gossipfl.protocol.peer import Peer
@@ -36,6 +37,11 @@ class View:
     def addresses(self) -> list[str]:
         """Where this device can be reached, with its id: what others bootstrap from."""
         return [f"{address}/p2p/{self._peer.me}" for address in self._network.addresses]
+
+    def credential(self, peer: str) -> Credential:
+        """What `peer` has shown; nothing if it is not known."""
+        record = self._peer.neighbourhood.known.get(peer)
+        return (record.credential if record is not None else None) or ()
 
     async def status(self) -> Status:
         """What the daemon is doing, and has done since it was started."""

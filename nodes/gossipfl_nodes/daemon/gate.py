@@ -12,11 +12,10 @@ from http import HTTPStatus
 import structlog
 
 from gossipfl.errors import LocalError
-from gossipfl.membership.charter import Charter, Revocation
+from gossipfl.membership.charter import Charter, Credential, Revocation
 from gossipfl.membership.ids import is_id
 from gossipfl_nodes.control.answers import Admitting, Banning, Inviting, Ticketed
 from gossipfl_nodes.control.web.problems import Refusal
-from gossipfl_nodes.disk.trust import Refusal as NotGood
 from gossipfl_nodes.disk.trust import Trust
 from gossipfl_nodes.network import ticket
 from gossipfl_nodes.network.identity import signer
@@ -46,7 +45,7 @@ class Gate:
         """What a device is told that shows the secret of an invitation."""
         try:
             charter = self._trust.redeem(secret, device, time.time(), self._sign)
-        except (NotGood, LocalError) as error:
+        except LocalError as error:
             log.warning("invitation refused", peer=device, reason=str(error))
             return Answer(None, str(error))
         log.info("invited device joins", peer=device)
@@ -67,7 +66,7 @@ class Gate:
         """A ticket for whichever device uses it first; raises LocalError."""
         expires = time.time() + asked.seconds
         secret = self._trust.invite(time.time(), asked.seconds, admin=asked.admin)
-        return self._ticketed(Ticket(self._mesh, self.secret, tuple(addresses), expires, secret))
+        return Ticketed(ticket.write(Ticket(self._mesh, self.secret, tuple(addresses), expires, secret)), expires)
 
     def allow(self, asked: Admitting, addresses: list[str]) -> Ticketed:
         """A ticket for that device, good for ever; raises LocalError."""
@@ -75,16 +74,14 @@ class Gate:
         credential = self._trust.members.admit(asked.device, self._me, self._sign, admin=asked.admin)
         charter = Charter(self.charter.founder, credential)
         made = Ticket(self._mesh, self.secret, tuple(addresses), float("inf"), None, asked.device, charter)
-        return self._ticketed(made)
+        return Ticketed(ticket.write(made), None)
 
-    def ban(self, asked: Banning) -> Revocation:
-        """What bans a device, once the peer is told; raises LocalError."""
+    def ban(self, asked: Banning, shown: Credential) -> Revocation:
+        """What bans a device, which has shown that, once the peer is told; it is on disk. Raises LocalError."""
         _check(asked.device)
-        return self._trust.members.revoke(asked.device, self._me, self._sign)
-
-    def _ticketed(self, made: Ticket) -> Ticketed:
-        expires = made.expires if made.secret is not None else None
-        return Ticketed(ticket.write(made), expires)
+        revocation = self._trust.members.revoke(asked.device, self._me, self._sign, shown)
+        self._trust.remember(revocation)
+        return revocation
 
 
 def needed(gate: Gate | None) -> Gate:

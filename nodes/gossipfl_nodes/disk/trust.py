@@ -52,10 +52,6 @@ class _Kept(Struct, forbid_unknown_fields=True):
     invitations: list[Invitation] = []
 
 
-class Refusal(Exception):  # noqa: N818 - an answer
-    """An invitation that is not good, and why."""
-
-
 class Trust:
     """The charter of the device `me` in `mesh`, on disk at `path`.
 
@@ -80,6 +76,8 @@ class Trust:
 
     def remember(self, revocation: Revocation) -> None:
         """Somebody is of the mesh no more; raises LocalError if that can't be written."""
+        if revocation in self.charter.revocations:
+            return
         self.members.add([revocation])
         self._kept.charter = msgspec.structs.replace(self.charter, revocations=self.members.revocations)
         self._write()
@@ -103,17 +101,17 @@ class Trust:
         """The charter for `device`, which knows `secret`.
 
         Raises:
-            Refusal: it is no invitation of this device, is used, or has expired.
-            LocalError: the device was banned, or it can't be written.
+            LocalError: it is no invitation of this device, is used, or has expired; the device was banned; or it can't
+                be written.
         """
         digest = sha256(secret).digest()
         found = next((one for one in self._kept.invitations if hmac.compare_digest(one.secret, digest)), None)
         if found is None:
-            raise Refusal("this device has made no such invitation, or it expired long ago")
+            raise LocalError("this device has made no such invitation, or it expired long ago")
         if found.expires <= now:
-            raise Refusal("the invitation has expired")
+            raise LocalError("the invitation has expired")
         if found.device not in ("", device):
-            raise Refusal("the invitation was used by another device")
+            raise LocalError("the invitation was used by another device")
         credential = self.members.admit(device, self._me, sign, admin=found.admin)
         if not found.device:
             found.device = device

@@ -18,10 +18,11 @@ from msgspec import Struct
 
 from gossipfl.errors import LocalError
 from gossipfl.membership.charter import Charter
+from gossipfl_nodes.disk.trust import SECRET_BYTES
 from gossipfl_nodes.network import cures
 
 PROTOCOL = "/gossipfl/join/1"
-SECRET_BYTES, LENGTH_BYTES = 32, 2
+LENGTH_BYTES = 2
 TIMEOUT = 10.0
 """Seconds for all of it."""
 

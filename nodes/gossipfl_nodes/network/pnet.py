@@ -13,7 +13,7 @@ import struct
 
 from Crypto.Cipher import Salsa20
 
-KEY_BYTES, NONCE_BYTES = 32, 24
+NONCE_BYTES = 24
 SIGMA = b"expand 32-byte k"
 _WORDS, _FULL = struct.Struct("<8I"), 0xFFFFFFFF
 _COLUMNS = ((0, 4, 8, 12), (5, 9, 13, 1), (10, 14, 2, 6), (15, 3, 7, 11))

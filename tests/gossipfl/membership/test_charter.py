@@ -144,6 +144,8 @@ def test_bans_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     here = members(FOUNDER.ban("one"), FOUNDER.ban("two"))
     with pytest.raises(RemoteError, match="has banned 2 devices already"):
         here.news([FOUNDER.ban("three")])
+    with pytest.raises(LocalError, match="has banned 2 devices already"):
+        here.revoke("three", FOUNDER.id, FOUNDER.sign)
 
 
 # --- what users ask for
@@ -165,6 +167,10 @@ def test_a_charter_must_admit_its_own_device() -> None:
         (lambda: ADMIN.admit(FOUNDER.id), "founded the mesh"),
         (lambda: ADMIN.ban(FOUNDER.id), "can't be banned"),
         (lambda: ADMIN.ban(ADMIN.id), "this device"),
+        (
+            lambda: ADMIN.members.revoke(OTHER_ADMIN.id, ADMIN.id, ADMIN.sign, OTHER_ADMIN.charter.credential),
+            "only the founder can ban",
+        ),
         (lambda: members(FOUNDER.ban(MEMBER.id)).admit(MEMBER.id, FOUNDER.id, FOUNDER.sign), "was banned by"),
     ],
 )

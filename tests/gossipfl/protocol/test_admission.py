@@ -206,6 +206,16 @@ def test_false_bans_change_nothing_and_cost_their_sender() -> None:
     assert peer.neighbourhood.meet(MEMBER.id).strikes == 2
 
 
+def test_a_ban_that_nobody_would_believe_is_the_callers_fault_and_changes_nothing() -> None:
+    peer = alone(FOUNDER)
+    linked(peer, MEMBER)
+    before = state(peer)
+    for one, ban in ((peer, STRANGER.ban(MEMBER.id)), (a_peer(), FOUNDER.ban(MEMBER.id))):
+        with pytest.raises(LocalError):
+            one.handle(ev.Revoke(ban), 5.0)
+    assert state(peer) == before
+
+
 def test_who_was_away_hears_of_bans_with_its_next_link() -> None:
     peer = alone(FOUNDER)
     peer.handle(ev.Revoke(revocation := FOUNDER.ban(MEMBER.id)), 3.5)
