@@ -5,25 +5,35 @@ from __future__ import annotations
 import importlib
 import sys
 
-BENCHMARKS = {
-    "startup": "how fast the command line answers, and what an idle daemon weighs",
-    "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
-    "flood": "fifty strangers flood a daemon: what honest peers keep of their rate, memory",
-    "isolation": "training in a process or in a thread: delay of the event loop",
-    "large": "a model of 100 MB between two daemons: delay of the event loop, memory",
-    "consensus": "messages until 25 nodes agree, for every topology, with nodes absent",
-    "codec": "codecs beside memcpy, up to 10⁸ parameters",
-    "learning": "what a topology does to learning, in the simulator",
-    "graphs": "graphs of a million nodes beside networkx and igraph, and spectral gaps",
-    "simulator": "deliveries a second, memory, determinism, and meshes under partition and churn",
-    "fleet": "a million nodes in fleet mode, and how fast they train",
-    "reality": "the same mesh simulated and as real processes: accuracy and bytes",
-    "digits": "eight daemons with two classes each, undisturbed and with kill -9",
-    "shards": "MNIST by pairs of classes: 16 and 64 nodes, 10 MB each",
-    "stragglers": "one of ten nodes ten times slower",
-    "ablation": "every mechanism off, one at a time",
-    "mnist10": "ten daemons on MNIST shards to 0.90, beside other systems",
+ROOMS = {
+    "daemon": {
+        "startup": "how fast the command line answers, and what an idle daemon weighs",
+        "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
+        "flood": "fifty strangers flood a daemon: what honest peers keep of their rate, memory",
+        "isolation": "training in a process or in a thread: delay of the event loop",
+        "large": "a model of 100 MB between two daemons: delay of the event loop, memory",
+    },
+    "topology": {
+        "consensus": "messages until 25 nodes agree, for every topology, with nodes absent",
+        "learning": "what a topology does to learning, in the simulator",
+        "graphs": "graphs of a million nodes beside networkx and igraph, and spectral gaps",
+    },
+    "sims": {
+        "simulator": "deliveries a second, memory, determinism, and meshes under partition and churn",
+        "fleet": "a million nodes in fleet mode, and how fast they train",
+        "reality": "the same mesh simulated and as real processes: accuracy and bytes",
+    },
+    "learning": {
+        "codec": "codecs beside memcpy, up to 10⁸ parameters",
+        "digits": "eight daemons with two classes each, undisturbed and with kill -9",
+        "shards": "MNIST by pairs of classes: 16 and 64 nodes, 10 MB each",
+        "stragglers": "one of ten nodes ten times slower",
+        "ablation": "every mechanism off, one at a time",
+        "mnist10": "ten daemons on MNIST shards to 0.90, beside other systems",
+    },
 }
+"""By folder: the benchmarks, and what each tells."""
+BENCHMARKS = {name: (f"bench.{room}.{name}", about) for room, told in ROOMS.items() for name, about in told.items()}
 
 
 def main() -> int:
@@ -33,8 +43,9 @@ def main() -> int:
         print(f"bench: no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     for name in names:
-        print(f"\n== {name}: {BENCHMARKS[name]}", flush=True)
-        importlib.import_module(f"bench.{name}").main()
+        module, about = BENCHMARKS[name]
+        print(f"\n== {name}: {about}", flush=True)
+        importlib.import_module(module).main()
     return 0
 
 

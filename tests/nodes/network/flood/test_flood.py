@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.flood import measure
+from bench.daemon.flood import measure
 from tests.nodes.network.flood.strangers import KINDS
 
 

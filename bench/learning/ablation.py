@@ -15,9 +15,9 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
-from bench import shards
-from bench.simulated import Look, simulate
-from bench.tasks import HORIZON, MNIST, MNIST10
+from bench.learning import shards
+from bench.learning.simulated import Look, simulate
+from bench.learning.tasks import HORIZON, MNIST, MNIST10
 from gossipfl.codec.codec import codec
 from gossipfl.protocol.settings import Settings
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from joblib import Parallel, delayed
 
-from bench.digits import run
-from bench.simulated import Look, simulate
-from bench.tasks import HORIZON, MNIST
+from bench.learning.digits import run
+from bench.learning.simulated import Look, simulate
+from bench.learning.tasks import HORIZON, MNIST
 
 SEEDS = (0, 1, 2)
 MEGABYTES = 10.0

@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.digits import run
-from bench.shards import TASKS
-from bench.tasks import MNIST10 as DATA
+from bench.learning.digits import run
+from bench.learning.shards import TASKS
+from bench.learning.tasks import MNIST10 as DATA
 from gossipfl_nodes.commands.demo import INTERVAL, OBSERVE_EVERY
 from gossipfl_nodes.demo.mesh import Mesh, Plan
 from gossipfl_topology.wiring import wire

@@ -20,7 +20,7 @@ from typing import Any
 
 import trio
 
-from bench.isolation import percentiles, watch
+from bench.daemon.isolation import percentiles, watch
 from gossipfl.errors import LocalError
 from gossipfl.output.files import write_durably
 from gossipfl_nodes.commands import client
@@ -96,7 +96,7 @@ def exchange(size: int, codec: str) -> list[dict[str, Any]]:
                     keys["network.bootstrap"] = look(homes[0], bool)["addresses"][0]
                 write_durably(home.config, template(keys).encode())
                 homes.append(home)
-                command = [sys.executable, "-m", "bench.large", str(home.path)]
+                command = [sys.executable, "-m", "bench.daemon.large", str(home.path)]
                 running.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
             ends = [look(home, lambda status: status.get("merges", 0) >= MERGES) for home in homes]
             for home in homes:

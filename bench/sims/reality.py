@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 
-from bench.digits import run as demo
+from bench.learning.digits import run as demo
 from gossipfl_sims.run import build
 from gossipfl_sims.scenario.files import load
 

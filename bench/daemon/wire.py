@@ -34,7 +34,7 @@ def main() -> None:
     for _ in range(REPEATS):
         for stack in STACKS:
             done = subprocess.run(
-                [sys.executable, "-m", "bench.wire", stack], capture_output=True, text=True, check=True
+                [sys.executable, "-m", "bench.daemon.wire", stack], capture_output=True, text=True, check=True
             )
             best[stack] = min(best.get(stack, float("inf")), float(done.stdout.split()[-1]))
     for stack in STACKS:

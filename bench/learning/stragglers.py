@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import statistics
 
-from bench.simulated import simulate
-from bench.tasks import MNIST10
+from bench.learning.simulated import simulate
+from bench.learning.tasks import MNIST10
 
 SEEDS = (0, 1, 2)
 SECONDS = 60

@@ -213,7 +213,7 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {"speed": speed, "trace_cos
 def apart(name: str, *arguments: Any, env: dict[str, str] | None = None) -> Any:
     """Measure in a fresh process, with one thread."""
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "bench.simulator", name, json.dumps(arguments)]
+    command = [sys.executable, "-m", "bench.sims.simulator", name, json.dumps(arguments)]
     done = subprocess.run(command, env=os.environ | threads | (env or {}), capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr)

@@ -1,0 +1,1 @@
+"""Benchmarks of the daemon: start, transport, strangers, large models."""
