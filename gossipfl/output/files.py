@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,6 +48,24 @@ def write_durably(
             with contextlib.suppress(OSError):  # a full disk can do with its bytes
                 os.unlink(written)
         raise LocalError(f"{path}: can't be written: {error.strerror or error}") from error
+
+
+def read_private(path: Path, missing: str, fix: str) -> bytes:
+    """What is in `path`, which nobody but its owner may read.
+
+    Raises:
+        LocalError: it is not there, and the message says `missing`; it can't be read; or others may read it, and the
+            message says what is the `fix`.
+    """
+    try:
+        mode, content = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
+    except FileNotFoundError:
+        raise LocalError(f"{path}: {missing}") from None
+    except OSError as error:
+        raise LocalError(f"{path}: can't be read: {error.strerror}") from error
+    if mode & 0o077:
+        raise LocalError(f"{path}: mode {mode:04o} lets others read it; {fix}")
+    return content
 
 
 def _opened(path: Path, temporary: Path | None) -> tuple[int, Path]:

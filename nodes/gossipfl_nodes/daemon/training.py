@@ -152,7 +152,7 @@ class Training:
         self.evaluation_seconds = answer.seconds
         return answer.metrics
 
-    async def predict(self, inputs: Values, fill: Callable[[Vector], Awaitable[None]]) -> Values:
+    async def predict(self, inputs: Values, fill: Fill) -> Values:
         """Outputs for `inputs`, at most MAX_VALUES both, of the vector that `fill` writes into the slot.
 
         Raises:
@@ -162,7 +162,7 @@ class Training:
         assert answer.outputs is not None
         return answer.outputs
 
-    async def _examine(self, request: Request, fill: Callable[[Vector], Awaitable[None]]) -> Answer:
+    async def _examine(self, request: Request, fill: Fill) -> Answer:
         """What the task says of the vector that `fill` writes into the slot. Not to be cancelled, but at the end."""
         await self._free.acquire()
         taken = False

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hmac
 import os
 import re
-import stat
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
@@ -22,7 +21,7 @@ from msgspec import Meta, Struct
 
 from gossipfl.errors import LocalError
 from gossipfl.membership.charter import Charter, Members, Revocation, Sign
-from gossipfl.output.files import write_durably
+from gossipfl.output.files import read_private, write_durably
 from gossipfl.wire.messages import Addresses
 
 KEY_BYTES = SECRET_BYTES = 32
@@ -168,18 +167,11 @@ def _read(path: Path) -> _Kept:
 
 
 def _content(path: Path) -> bytes:
-    try:
-        mode, content = stat.S_IMODE(path.stat().st_mode), path.read_bytes()
-    except FileNotFoundError:
-        raise LocalError(
-            f"{path}: not there: this device is of no mesh; gossipfl join TICKET takes it into one,"
-            " gossipfl init founds one, and network.open = true does without"
-        ) from None
-    except OSError as error:
-        raise LocalError(f"{path}: can't be read: {error.strerror}") from error
-    if mode & 0o077:
-        raise LocalError(f"{path}: mode {mode:04o} lets others read it; chmod 600 {path}")
-    return content
+    missing = (
+        "not there: this device is of no mesh; gossipfl join TICKET takes it into one, gossipfl init founds one, and"
+        " network.open = true does without"
+    )
+    return read_private(path, missing, f"chmod 600 {path}")
 
 
 def _write(path: Path, kept: _Kept) -> None:

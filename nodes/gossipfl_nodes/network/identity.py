@@ -6,7 +6,6 @@ The file and the id are libp2p's own formats (specs/peer-ids), written out here 
 
 from __future__ import annotations
 
-import stat
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,7 +14,7 @@ from gossipfl.errors import LocalError
 from gossipfl.membership.charter import Sign
 from gossipfl.membership.ids import KEY_BYTES, PROTOBUF_KEY
 from gossipfl.membership.ids import id_of as id_of_public
-from gossipfl.output.files import write_durably
+from gossipfl.output.files import read_private, write_durably
 
 
 def create(path: Path) -> str:
@@ -37,15 +36,7 @@ def load(path: Path) -> bytes:
     Raises:
         LocalError: no such file, others may read it, or it is not an Ed25519 key.
     """
-    try:
-        mode = stat.S_IMODE(path.stat().st_mode)
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise LocalError(f"{path}: no key; gossipfl init makes one") from None
-    except OSError as error:
-        raise LocalError(f"{path}: can't be read: {error.strerror}") from error
-    if mode & 0o077:
-        raise LocalError(f"{path}: mode {mode:04o} lets others read this device's key; chmod 600 {path}")
+    content = read_private(path, "no key; gossipfl init makes one", f"chmod 600 {path}")
     if not content.startswith(PROTOBUF_KEY) or len(content) != len(PROTOBUF_KEY) + KEY_BYTES:
         raise LocalError(f"{path}: not an Ed25519 key in libp2p's format; restore it from a copy")
     return content[len(PROTOBUF_KEY) :]

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import secrets
 import socket
-import stat
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from gossipfl.errors import LocalError
-from gossipfl.output.files import write_durably
+from gossipfl.output.files import read_private, write_durably
 from gossipfl_nodes.control.web.problems import response
 from gossipfl_nodes.daemon.config import loopback
 
@@ -49,14 +48,10 @@ def token_in(path: Path) -> str:
     """
     if not path.exists():
         write_durably(path, f"{secrets.token_urlsafe(TOKEN_BYTES)}\n".encode(), mode=0o600)
-    try:
-        mode, token = stat.S_IMODE(path.stat().st_mode), path.read_text(errors="replace").strip()
-    except OSError as error:
-        raise LocalError(f"{path}: can't be read: {error.strerror}") from error
-    if mode & 0o077:
-        raise LocalError(f"{path}: mode {mode:04o} lets others command this device; remove it, and a new one is made")
+    anew = "remove it, and a new one is made"
+    token = read_private(path, anew, anew).decode(errors="replace").strip()
     if len(token) < TOKEN_BYTES or not (token.isascii() and token.isprintable()):
-        raise LocalError(f"{path}: not a token; remove it, and a new one is made")
+        raise LocalError(f"{path}: not a token; {anew}")
     return token
 
 

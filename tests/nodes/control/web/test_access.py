@@ -114,7 +114,7 @@ def test_loopback_addresses_can(text: str, found: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize(
     ("content", "mode", "reason"),
-    [("x" * 40, 0o644, "lets others command"), ("short", 0o600, "not a token"), ("", 0o600, "not a token")],
+    [("x" * 40, 0o644, "lets others read it; remove it"), ("short", 0o600, "not a token"), ("", 0o600, "not a token")],
 )
 def test_a_token_that_is_none_or_is_known_to_others_is_refused(
     home: Path, content: str, mode: int, reason: str
