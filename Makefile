@@ -9,7 +9,7 @@ MINUTES ?= 20
 # As the command line has it; on two cores, threads for small matrices take twice as long as none.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help setup demo test lint fuzz bench lab soak clean
+.PHONY: help setup demo test lint fuzz bench lab interop soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -36,6 +36,10 @@ bench: $(VENV)/.installed-dev ## the figures that the README and the docs claim
 
 lab: $(VENV)/.installed-dev ## twelve daemons behind a switch: partitions, kills, loss, moves, sleep; as root, seven minutes
 	$(BIN)/python -m pytest tests/lab -m lab
+
+interop: $(VENV)/.installed-dev ## js-libp2p in a mesh of ours; needs node and npm
+	npm install --silent --prefix tests/interop --no-audit --no-fund --no-package-lock
+	$(BIN)/python -m pytest tests/interop -m interop
 
 soak: $(VENV)/.installed-dev ## ten thousand seeds of chaos, and more (SOAK="--seeds N" or "--seconds S", MINUTES=20 of kills)
 	$(BIN)/python -m tests.sims.gate $(SOAK)
