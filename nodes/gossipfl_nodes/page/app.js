@@ -10,6 +10,7 @@ import * as panels from "./panels.js";
 import { Table } from "./tables.js";
 
 const EVERY = 1000; // milliseconds from one answer to the next question
+const METRIC = 3; // the column of the devices' table
 const STALE = 8; // publish intervals behind, at which a node is as stale as can be shown
 
 const find = (id) => document.getElementById(id);
@@ -20,10 +21,10 @@ const page = { told: null, mesh: null, histories: new Histories(), chosen: null,
 const graph = new Graph(document.querySelector(".stage"), choose);
 const when = (time, last) => (last - time < 1 ? "now" : `−${duration(last - time)}`);
 const charts = {
-  metric: new Chart(find("curves"), { title: "Accuracy", format: (value) => number(value, 2), when, range: [0, 1] }),
-  loss: new Chart(find("curves"), { title: "Training loss", format: (value) => number(value, 2), when, range: [0, null] }),
-  sent: new Chart(find("curves"), { title: "Sent a second, each", format: size, when, range: [0, null] }),
-  spread: new Chart(find("curves"), { title: "Best minus worst", format: (value) => number(value, 2), when, range: [0, null] }),
+  metric: new Chart(find("curves"), { title: "Accuracy", format: number, when, range: [0, 1] }),
+  loss: new Chart(find("curves"), { title: "Training loss", format: number, when, range: [0, null] }),
+  sent: new Chart(find("curves"), { title: "Sent a second, each", format: size, tick: size, when, range: [0, null] }),
+  spread: new Chart(find("curves"), { title: "Best minus worst", format: number, when, range: [0, null] }),
 };
 const devices = new Table(
   find("devices").querySelector("table"),
@@ -41,7 +42,6 @@ const devices = new Table(
 );
 const peers = new Table(find("peers").querySelector("table"), [
   { name: "peer", of: ({ name, id }) => (name ? Number(name) : id), show: (row) => panels.label(row) },
-  { name: "id", of: ({ id }) => short(id) },
   { name: "linked", of: ({ live }) => live, show: ({ live }) => (live ? "yes" : "no") },
   { name: "latency", of: ({ latency }) => latency, show: ({ latency }) => duration(latency) },
   { name: "behind", of: ({ staleness }) => staleness, show: ({ staleness }) => number(staleness, 1) },
@@ -50,6 +50,7 @@ const peers = new Table(find("peers").querySelector("table"), [
   { name: "refused", of: ({ refused }) => refused, show: ({ refused }) => number(refused) },
   { name: "sent", of: ({ bytes_sent: bytes }) => bytes, show: ({ bytes_sent: bytes }) => size(bytes) },
   { name: "received", of: ({ bytes_received: bytes }) => bytes, show: ({ bytes_received: bytes }) => size(bytes) },
+  { name: "address", of: ({ addresses }) => addresses[0] ?? "–" },
 ]);
 
 function choose(id) {
@@ -67,6 +68,7 @@ function show() {
   showFacts(mesh, focus);
   showCurves(mesh);
   find("devices").hidden = !whole;
+  devices.rename(METRIC, mesh.metric);
   if (whole) devices.show(mesh.nodes.filter(({ told }) => told).map((node) => ({ ...node, away: !node.up, metric: metricOf(node.status, mesh.metric) })), page.chosen);
   find("peers").hidden = !focus?.status;
   if (!focus) return;

@@ -1,6 +1,7 @@
 // What is known of the mesh, from what devices tell: nodes, links, and their course over time. Pure: no page, no network.
 
-export const MOST = 600; // samples of a curve; then every second one goes
+const MOST = 600; // samples of a curve; then every second one goes
+const SPAN = 2; // seconds that a rate is taken over, at least: frames come in bursts
 
 // The nodes and links that `told`, an answer to /v1/mesh, speaks of. A node has
 //   id, name, up, me, status (null if it isn't a device that tells of itself, or is down), staleness, metrics;
@@ -100,16 +101,18 @@ export class Histories {
 
   // As `curve`, by the second, of what only grows; a restart, after which it begins anew, is a gap.
   rate(id, name) {
-    const points = this.curve(id, name);
-    return points.slice(1).map(([time, value], i) => {
-      const [before, last] = points[i];
-      const known = value !== null && last !== null && value >= last && time > before;
-      return [time, known ? (value - last) / (time - before) : null];
-    });
+    const found = [];
+    let [before, last] = [-Infinity, null];
+    for (const [time, value] of this.curve(id, name)) {
+      if (value === null || time - before < SPAN) continue;
+      if (last !== null) found.push([time, value >= last ? (value - last) / (time - before) : null]);
+      [before, last] = [time, value];
+    }
+    return found;
   }
 }
 
-// The mean of `curves` at each of `steps` moments, each curve taken at its last point before, if that isn't long ago.
+// The mean of `curves` at each of `steps` moments, each curve taken between its points, where these are not far apart.
 export function averaged(curves, fold = mean, steps = 200) {
   const times = curves.flatMap((curve) => (curve.length ? [curve[0][0], curve.at(-1)[0]] : []));
   if (!times.length) return [];
@@ -122,8 +125,11 @@ export function averaged(curves, fold = mean, steps = 200) {
     const values = [];
     curves.forEach((curve, i) => {
       while (places[i] + 1 < curve.length && curve[places[i] + 1][0] <= time) places[i]++;
-      const point = curve[places[i]];
-      if (point && point[0] <= time && time - point[0] <= far && point[1] !== null) values.push(point[1]);
+      const [before, after] = [curve[places[i]], curve[places[i] + 1] ?? curve[places[i]]];
+      if (!before || before[0] > time || Math.max(after[0], time) - before[0] > far) return;
+      if (before[1] === null || after[1] === null) return;
+      const part = after[0] > before[0] ? (time - before[0]) / (after[0] - before[0]) : 0;
+      values.push(before[1] + part * (after[1] - before[1]));
     });
     found.push([time, values.length ? fold(values) : null]);
   }

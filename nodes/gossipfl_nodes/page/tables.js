@@ -30,6 +30,10 @@ export class Table {
     this.#mark();
   }
 
+  rename(column, name) {
+    this.heads[column].firstChild.textContent = name;
+  }
+
   // `rows`: each with an id, whether it is `away`, and whatever the columns are made of.
   show(rows, chosen = null) {
     this.rows = rows;

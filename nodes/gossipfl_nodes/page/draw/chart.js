@@ -11,10 +11,10 @@ function element(name, attributes, ...children) {
 }
 
 export class Chart {
-  // `format` writes a value, `when` a time as it stands on the abscissa, given (time, last time);
+  // `format` writes a value, `tick` one beside the ordinate, `when` a time as it stands on the abscissa, given (time, last time);
   // `range` fixes an end of the ordinate that isn't null.
-  constructor(parent, { title, format, when, range = [null, null] }) {
-    Object.assign(this, { format, when, range });
+  constructor(parent, { title, format, tick = (value) => String(value), when, range = [null, null] }) {
+    Object.assign(this, { format, tick, when, range });
     this.said = document.createElement("output");
     this.svg = element("svg", { role: "img" });
     const caption = document.createElement("figcaption");
@@ -54,7 +54,7 @@ export class Chart {
     const drawn = [];
     for (const value of ticks(bounds.low, bounds.high)) {
       drawn.push(element("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }));
-      drawn.push(element("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, this.format(value)));
+      drawn.push(element("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, this.tick(value)));
     }
     for (const [part, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
       const time = bounds.first + part * (bounds.last - bounds.first);
@@ -80,6 +80,9 @@ export class Chart {
     low = this.range[0] ?? low;
     high = this.range[1] ?? high;
     if (high <= low) high = low + (Math.abs(low) || 1);
+    const step = stepOf(low, high);
+    if (this.range[1] === null) high = Math.ceil(high / step - 1e-9) * step;
+    if (this.range[0] === null) low = Math.floor(low / step + 1e-9) * step;
     return { first, last: Math.max(last, first + 1), low, high };
   }
 
@@ -123,11 +126,15 @@ function path(points, x, y) {
   return text;
 }
 
-// Three to five round values from `low` to `high`.
-function ticks(low, high) {
+// A round number, which goes three to five times into what lies between `low` and `high`.
+function stepOf(low, high) {
   const rough = (high - low) / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((value) => value >= rough);
+  return [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((value) => value >= rough * (1 - 1e-9));
+}
+
+function ticks(low, high) {
+  const step = stepOf(low, high);
   const found = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(Number((i * step).toPrecision(12)));
   return found;

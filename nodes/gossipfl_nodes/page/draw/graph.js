@@ -73,8 +73,9 @@ export class Graph {
     this.canvas.width = Math.round(this.width * ratio);
     this.canvas.height = Math.round(this.height * ratio);
     this.ratio = ratio;
+    this.fit = null;
+    this.#aim();
     this.#draw(performance.now());
-    this.#wake();
   }
 
   #wake() {
@@ -90,6 +91,7 @@ export class Graph {
 
   // Move what is shown towards all nodes; true when it is there.
   #aim() {
+    if (!this.width) return true;
     const { x, y } = this.layout;
     let [left, right, top, bottom] = [-1, 1, -1, 1];
     for (let i = 0; i < x.length; i++) {
