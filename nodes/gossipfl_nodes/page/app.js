@@ -21,10 +21,10 @@ const page = { told: null, mesh: null, histories: new Histories(), chosen: null,
 const graph = new Graph(document.querySelector(".stage"), choose);
 const when = (time, last) => (last - time < 1 ? "now" : `−${duration(last - time)}`);
 const charts = {
-  metric: new Chart(find("curves"), { title: "Accuracy", format: number, when, range: [0, 1] }),
-  loss: new Chart(find("curves"), { title: "Training loss", format: number, when, range: [0, null] }),
-  sent: new Chart(find("curves"), { title: "Sent a second, each", format: size, tick: size, when, range: [0, null] }),
-  spread: new Chart(find("curves"), { title: "Best minus worst", format: number, when, range: [0, null] }),
+  metric: new Chart(find("curves"), { title: "accuracy", format: number, when, range: [0, 1] }),
+  loss: new Chart(find("curves"), { title: "training loss", format: number, when, range: [0, null] }),
+  sent: new Chart(find("curves"), { title: "sent a second", format: size, tick: size, when, range: [0, null] }),
+  spread: new Chart(find("curves"), { title: "best minus worst", format: number, when, range: [0, null] }),
 };
 const devices = new Table(
   find("devices").querySelector("table"),
@@ -104,11 +104,13 @@ function showGraph(mesh) {
   const names = Object.keys(ways).reverse();
   const select = find("by");
   if (select.options.length !== names.length) select.replaceChildren(...names.map((name) => new Option(name)));
+  select.disabled = names.length === 1;
   if (!names.includes(page.by)) page.by = names[0];
   const [low, high, shade] = ways[page.by];
   find("low").textContent = low;
   find("high").textContent = high;
-  find("links").textContent = `${mesh.nodes.filter(({ up }) => up).length} up, ${number(mesh.links.length)} links`;
+  const up = mesh.nodes.filter((node) => node.up).length;
+  find("links").textContent = mesh.me === null ? `${up} up, ${number(mesh.links.length)} links` : `${up - 1} linked, ${mesh.nodes.length - 1} known`;
   const value = (node) => (page.by === "staleness" ? number(node.staleness, 1) : number(metricOf(node.status, mesh.metric)));
   graph.show(
     mesh.nodes.map((node) => ({
@@ -117,7 +119,7 @@ function showGraph(mesh) {
       up: node.up,
       shade: node.me ? null : shade(node),
       text: node.name,
-      label: !node.up ? "down" : node.me ? "this device" : node.name ? value(node) : short(node.id),
+      label: node.me ? "this device" : !node.name ? short(node.id) : node.up ? value(node) : "down",
       tip: tip(node, mesh),
     })),
     mesh.links.map(({ a, b, merged: age }) => ({ a, b, age })),
@@ -158,6 +160,7 @@ function showCurves(mesh) {
   charts.metric.rename(mesh.metric);
   charts.metric.show(lines(metrics));
   charts.loss.show(lines(ids.map((id) => histories.curve(id, "loss"))));
+  charts.sent.rename(ids.length > 1 ? "sent a second, each" : "sent a second");
   charts.sent.show(lines(ids.map((id) => histories.rate(id, "bytes_sent"))));
   const spread = (values) => (values.length > 1 ? Math.max(...values) - Math.min(...values) : null);
   charts.spread.show(ids.length > 1 ? [{ name: " ", kind: "bold", points: averaged(metrics, spread) }] : []);
@@ -196,14 +199,14 @@ async function look() {
 }
 
 function askForToken() {
-  find("ask").hidden = false;
+  document.body.classList.add("locked");
   say("hint", "needs a token");
   following?.abort();
   return false;
 }
 
 async function run() {
-  find("ask").hidden = true;
+  document.body.classList.remove("locked");
   if (!(await look())) return;
   following = new AbortController();
   const { signal } = following;

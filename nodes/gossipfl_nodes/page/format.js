@@ -22,7 +22,7 @@ export function duration(seconds) {
   for (const [unit, length] of [["d", 86400], ["h", 3600], ["min", 60]]) {
     if (seconds >= 2 * length) return `${(seconds / length).toFixed(seconds < 10 * length ? 1 : 0)} ${unit}`;
   }
-  return seconds >= 1 || seconds === 0 ? `${seconds.toFixed(seconds < 10 ? 1 : 0)} s` : `${(1000 * seconds).toFixed(1)} ms`;
+  return seconds >= 1 || seconds === 0 ? `${seconds.toFixed(seconds < 10 ? 1 : 0)} s` : `${(1000 * seconds).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
 }
 
 export const ago = (seconds) => (seconds === null || seconds === undefined ? dash : `${duration(seconds)} ago`);

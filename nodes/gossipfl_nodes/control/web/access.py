@@ -21,7 +21,7 @@ from gossipfl_nodes.daemon.config import loopback
 
 TOKEN_BYTES = 32
 OUR_SITES = {b"same-origin", b"none"}
-"""Of Sec-Fetch-Site (W3C Fetch Metadata, 2021): a page of this port, or a person who types an address."""
+"""Of Sec-Fetch-Site, by which a browser says whose page asks (W3C Fetch Metadata, 2021): this port's, or a person."""
 
 
 def listening(text: str) -> socket.socket:
@@ -96,7 +96,7 @@ class Guard:
         elif not self._is_ours(headers.get(b"host", [])):
             detail = f"Host: allowed is localhost, or a loopback address, with port {self._port}"
             await response(HTTPStatus.MISDIRECTED_REQUEST, detail)(scope, receive, send)
-        elif not (self._is_free(scope, headers.get(b"sec-fetch-site", [])) or self._has_token(headers)):
+        elif not (self._is_free(scope, headers) or self._has_token(headers)):
             detail = "Authorization: Bearer TOKEN is needed; the token is in control.token in the daemon's home"
             await response(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
         else:
@@ -105,9 +105,10 @@ class Guard:
     def _has_token(self, headers: dict[bytes, list[bytes]]) -> bool:
         return any(secrets.compare_digest(value, self._bearer) for value in headers.get(b"authorization", []))
 
-    def _is_free(self, scope: Any, sites: list[bytes]) -> bool:
-        """May anybody on this device ask for that? Pages of others may not, and a browser says whose page asks."""
-        return scope["path"] in self._free and scope["method"] in ("GET", "HEAD") and set(sites) <= OUR_SITES
+    def _is_free(self, scope: Any, headers: dict[bytes, list[bytes]]) -> bool:
+        """May anybody on this device ask for that? Pages of others may not; but a person may follow a link from there."""
+        ours = set(headers.get(b"sec-fetch-site", [])) <= OUR_SITES or headers.get(b"sec-fetch-dest") == [b"document"]
+        return scope["path"] in self._free and scope["method"] in ("GET", "HEAD") and ours
 
     def _is_ours(self, hosts: list[bytes]) -> bool:
         if len(hosts) != 1:

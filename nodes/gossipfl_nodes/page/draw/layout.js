@@ -11,7 +11,8 @@ export class Layout {
   constructor() {
     this.ids = [];
     this.x = this.y = this.vx = this.vy = new Float64Array(0);
-    this.ends = [];
+    this.ends = []; // of links, as places in `ids`
+    this.wires = new Set();
     this.heat = 0;
   }
 
@@ -30,8 +31,9 @@ export class Layout {
       this.x[i] = was === undefined ? away * Math.cos(i * GOLDEN) : old.x[was];
       this.y[i] = was === undefined ? away * Math.sin(i * GOLDEN) : old.y[was];
     });
-    const moved = !same || ends.length !== this.ends.length;
-    this.ends = ends;
+    const wires = new Set(links.map(({ a, b }) => `${a} ${b}`));
+    const moved = !same || wires.size !== this.wires.size || [...wires].some((wire) => !this.wires.has(wire));
+    Object.assign(this, { ends, wires });
     this.degree = new Float64Array(nodes.length);
     for (const [a, b] of ends) {
       this.degree[a]++;
