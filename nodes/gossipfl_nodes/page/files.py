@@ -16,7 +16,7 @@ from gossipfl_nodes.control.web.operations import Operation
 FOLDER = Path(__file__).parent
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 FILES = {f"/{file.name}": file for file in sorted(FOLDER.iterdir()) if file.suffix in TYPES and file.stem != "index"}
-FILES |= {f"/draw/{file.name}": file for file in sorted((FOLDER / "draw").iterdir()) if file.suffix in TYPES}
+FILES |= {f"/show/{file.name}": file for file in sorted((FOLDER / "show").iterdir()) if file.suffix in TYPES}
 FILES |= {"/": FOLDER / "index.html"}
 PATHS = tuple(FILES)
 

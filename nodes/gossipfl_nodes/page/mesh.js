@@ -1,6 +1,8 @@
-// What is known of the mesh, from what devices tell: nodes, links, and their course over time. Pure: no page, no network.
+// What is known of the mesh, from what devices tell: nodes, links, and their course over time. Pure: it knows neither the
+// page nor the network.
 
 const MOST = 600; // samples of a curve; then every second one goes
+const ALL = 40_000; // samples of all curves together, about
 const SPAN = 2; // seconds that a rate is taken over, at least: frames come in bursts
 
 // The nodes and links that `told`, an answer to /v1/mesh, speaks of. A node has
@@ -11,7 +13,15 @@ export function understand(told) {
   const links = new Map();
   const about = new Map(); // id → rows of others about it
   for (const { id, name, status } of told.devices) {
-    nodes.set(id, { id, name, up: status !== null, me: id === told.me, told: true, status, metrics: status?.metrics ?? {} });
+    nodes.set(id, {
+      id,
+      name,
+      up: status !== null,
+      me: id === told.me,
+      told: true,
+      status,
+      metrics: status?.metrics ?? {},
+    });
   }
   for (const { id, status, peers } of told.devices) {
     if (status === null) continue;
@@ -66,17 +76,18 @@ export class Histories {
     this.of = new Map();
   }
 
-  // Takes an answer to /v1/history; what has come in since is newer.
+  // Takes an answer to /v1/history, between what is older (of an earlier life) and what has come in since.
   begin(told) {
     for (const [id, { time, values }] of Object.entries(told)) {
-      const newer = this.of.get(id) ?? [];
-      const older = time.map((moment, i) => {
+      const own = this.of.get(id) ?? [];
+      const found = time.map((moment, i) => {
         const sample = { time: moment };
         for (const [name, column] of Object.entries(values)) sample[name] = column[i];
         return sample;
       });
-      const from = newer[0]?.time ?? Infinity;
-      this.of.set(id, [...older.filter((sample) => sample.time < from), ...newer]);
+      const older = own.filter((sample) => sample.time < time[0]);
+      const newer = own.filter((sample) => sample.time > time.at(-1));
+      if (time.length) this.of.set(id, [...older, ...found, ...newer]);
     }
   }
 
@@ -89,7 +100,8 @@ export class Histories {
       for (const [name, value] of Object.entries(metrics)) sample[`metrics.${name}`] = value;
       let samples = this.of.get(id) ?? [];
       samples.push(sample);
-      if (samples.length > MOST) samples = samples.filter((_, i) => i % 2 === 0 || i === samples.length - 1);
+      if (samples.length > Math.min(MOST, ALL / told.devices.length))
+        samples = samples.filter((_, i) => i % 2 === 0 || i === samples.length - 1);
       this.of.set(id, samples);
     }
   }
@@ -113,7 +125,7 @@ export class Histories {
 }
 
 // The mean of `curves` at each of `steps` moments, each curve taken between its points, where these are not far apart.
-export function averaged(curves, fold = mean, steps = 200) {
+export function averaged(curves, fold = mean, steps = 120) {
   const times = curves.flatMap((curve) => (curve.length ? [curve[0][0], curve.at(-1)[0]] : []));
   if (!times.length) return [];
   const [first, last] = [Math.min(...times), Math.max(...times)];

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
+from gossipfl_nodes.demo.page import opened
 from tests.nodes.page.browsing import Tab
-from tests.nodes.page.conftest import Watched
 
-pytestmark = pytest.mark.page
 STATUS = {"metrics": {"accuracy": 0.5}, "loss": 1.0, "bytes_sent": 0, "bytes_received": 0}
 
 
+@pytest.fixture(scope="module")
+def shown(browser: Browser) -> Iterator[Tab]:
+    """The page of a mesh of nobody."""
+    with opened([]) as url:
+        tab = Tab(browser, url)
+        yield tab
+        tab.close()
+        assert tab.complaints == []
+
+
 @pytest.fixture
-def run(mesh: Watched, tab: Callable[..., Tab]) -> Callable[[str, Any], Any]:
+def run(shown: Tab) -> Callable[[str, Any], Any]:
     """Runs the body of an async function of `mesh`, `layout` and `given`."""
-    shown = tab(mesh.url)
 
     def call(body: str, given: Any = None) -> Any:
-        modules = 'const mesh = await import("/mesh.js"), layout = await import("/draw/layout.js");'
+        modules = 'const mesh = await import("/mesh.js"), layout = await import("/show/layout.js");'
         return shown.run(f"async (given) => {{ {modules} {body} }}", given)
 
     return call
@@ -36,6 +45,11 @@ def device(name: str, *peers: dict[str, Any], up: bool = True) -> dict[str, Any]
 
 def told(*devices: dict[str, Any], me: str | None = None) -> dict[str, Any]:
     return {"time": 0, "me": me, "devices": list(devices)}
+
+
+def test_a_page_without_a_device_is_a_page(shown: Tab) -> None:
+    shown.wait("#state", "live")
+    shown.wait("#links", "0 up, 0 links")
 
 
 def test_a_link_is_there_if_either_end_has_it_and_both_are_up(run: Callable[..., Any]) -> None:
@@ -65,17 +79,19 @@ def test_curves_go_on_from_the_history_and_keep_a_bounded_length(run: Callable[.
         for (let time = 100; time < 5100; time++) {
             all.add({ time, devices: [{ id: "a", status: status(100 * time) }, { id: "b", status: null }] });
         }
-        all.begin({ a: { time: [10, 20, 200], values: { bytes_sent: [1, 2, null] } } });
+        all.begin({ a: { time: [10, 20, 30], values: { bytes_sent: [1, 2, null] } } });
+        all.begin({ a: { time: [4000, 4999], values: { bytes_sent: [400000, 499900] } } });
         const curve = all.curve("a", "bytes_sent");
         return [curve, all.rate("a", "bytes_sent"), all.curve("b", "loss")];
     """
     curve, rate, nobody = run(script)
     times = [time for time, _ in curve]
-    assert times[:3] == [10, 20, 100]
+    assert times[:4] == [10, 20, 30, 100]
     assert times == sorted(set(times))
     assert times[-1] == 5099
+    assert [time for time in times if 4000 <= time <= 4999] == [4000, 4999], "what a device says of itself is right"
     assert 300 <= len(times) <= 602
-    assert {round(value) for time, value in rate if time > 200} == {100}
+    assert {round(value) for time, value in rate if time > 100} == {100}
     assert nobody == []
 
 
@@ -106,7 +122,9 @@ def test_nodes_are_put_apart_and_linked_ones_near_each_other(run: Callable[..., 
         while (!placed.cold && steps < 2000) { placed.step(); steps++; }
         const { x, y } = placed;
         let nearest = Infinity;
-        for (let i = 0; i < given; i++) for (let j = 0; j < i; j++) nearest = Math.min(nearest, Math.hypot(x[i] - x[j], y[i] - y[j]));
+        for (let i = 0; i < given; i++) {
+            for (let j = 0; j < i; j++) nearest = Math.min(nearest, Math.hypot(x[i] - x[j], y[i] - y[j]));
+        }
         const lengths = links.map(({ a, b }) => Math.hypot(x[a] - x[b], y[a] - y[b]));
         placed.update(nodes, links);
         return { steps, nearest, finite: x.every(Number.isFinite) && y.every(Number.isFinite),

@@ -1,4 +1,4 @@
-"""The page in a real browser, over real daemons: what it shows, follows, and lets one do; for everybody, on any screen."""
+"""The page in a real browser, over real daemons: what it shows, follows and lets one do, for anybody on any screen."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_all_devices_are_shown_and_one_that_is_killed_is_seen_to_go_and_to_come_
     mesh.daemons[3].start()
     shown.wait("#devices tr:has-text('node 3')", "learning")
     shown.wait("#state", "live")
-    shown.wait("#links", f"{NODES} up, {NODES * (NODES - 1) // 2} links")
+    shown.wait("#links", f"{NODES} up")
     assert len(shown.texts("#devices tbody tr")) == NODES
 
 
@@ -139,12 +139,12 @@ def test_the_scheme_can_be_chosen_and_stays_so(mesh: Watched, tab: Open) -> None
     assert shown.run(ask) == "light"
 
 
-def test_a_device_s_name_that_is_markup_stays_text(mesh: Watched, tab: Open) -> None:
+def test_a_name_that_is_markup_stays_text(mesh: Watched, tab: Open) -> None:
     shown = tab(mesh.url, **DESK)
     evil = "<img src=x onerror=document.title='got you'>"
     found = shown.run(
         """async (evil) => {
-            const panels = await import("/panels.js");
+            const panels = await import("/show/panels.js");
             const list = document.createElement("ol");
             panels.showEvent(list, { time: 1, event: evil, peer: evil, reason: evil }, (id) => id);
             panels.showHealth(list, [["ok", evil]]);

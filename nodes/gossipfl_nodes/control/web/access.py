@@ -106,7 +106,7 @@ class Guard:
         return any(secrets.compare_digest(value, self._bearer) for value in headers.get(b"authorization", []))
 
     def _is_free(self, scope: Any, headers: dict[bytes, list[bytes]]) -> bool:
-        """May anybody on this device ask for that? Pages of others may not; but a person may follow a link from there."""
+        """May anybody on this device ask for that? Others' pages may not; but a person may follow a link from there."""
         ours = set(headers.get(b"sec-fetch-site", [])) <= OUR_SITES or headers.get(b"sec-fetch-dest") == [b"document"]
         return scope["path"] in self._free and scope["method"] in ("GET", "HEAD") and ours
 

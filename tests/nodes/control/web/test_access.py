@@ -97,7 +97,7 @@ def test_the_page_itself_is_for_all_and_tells_browsers_that_it_is_alone(make_dae
         assert raw(port, path, **FOREIGN)[0] == 401
         assert raw(port, path, "POST")[0] == 401
     assert raw(port, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="document")[0] == 200, "a link was followed"
-    for path in (*READABLE, *CLOSED, "/page/../v1/status", "/draw/", "/draw/../api.py", "//"):
+    for path in (*READABLE, *CLOSED, "/page/../v1/status", "/show/", "/show/../api.py", "//"):
         assert raw(port, path)[0] == 401
         assert "content-security-policy" in raw(port, path)[1]
     printed = gossipfl("page", "--home", daemon.home.path)

@@ -1,12 +1,12 @@
 // What is said in words and figures: of one device, of the whole mesh, and of what happens. Makes texts; asks nobody.
 
 import { ago, clock, dash, duration, number, short, size } from "./format.js";
-import { mean, metricOf } from "./mesh.js";
+import { mean, metricOf } from "../mesh.js";
 
 const EVENTS = 100; // kept in the list
 const QUIET = new Set(["merged", "published", "saved"]); // all the time; the graph shows the merges
 
-export function figuresOfDevice(status, metric, now) {
+function figuresOfDevice(status, metric, now) {
   return [
     [metric, number(metricOf(status, metric))],
     ["state", status.paused ? "paused" : status.state],
@@ -24,7 +24,7 @@ export function figuresOfDevice(status, metric, now) {
   ];
 }
 
-export function figuresOfMesh(mesh) {
+function figuresOfMesh(mesh) {
   const told = mesh.nodes.filter(({ told }) => told);
   const up = told.filter(({ status }) => status !== null).map(({ status }) => status);
   const values = up.map((status) => metricOf(status, mesh.metric)).filter((value) => value !== null);
@@ -42,13 +42,17 @@ export function figuresOfMesh(mesh) {
 }
 
 // [verdict, text]: what is well, what may be meant so, and what is wrong.
-export function healthOfDevice(status, peers) {
+function healthOfDevice(status, peers) {
   const shunned = peers.filter(({ strikes }) => strikes > 0).length;
   const { budget } = status;
   return [
-    status.state === "joining" ? ["hint", "It joins: it learns as soon as it has others' models."] : ["ok", "It learns."],
+    status.state === "joining"
+      ? ["hint", "It joins: it learns as soon as it has others' models."]
+      : ["ok", "It learns."],
     ...(status.paused ? [["hint", "Local training rests, until it is resumed."]] : []),
-    ...(status.failures ? [["wrong", `${status.failures} trainings failed, the last one: ${status.last_failure}`]] : []),
+    ...(status.failures
+      ? [["wrong", `${status.failures} trainings failed, the last one: ${status.last_failure}`]]
+      : []),
     status.save_error ? ["wrong", `It can't be saved: ${status.save_error}`] : ["ok", "What it learns is saved."],
     status.partition
       ? ["wrong", `The mesh looks split: ${status.missing} can't be reached any more.`]
@@ -56,12 +60,14 @@ export function healthOfDevice(status, peers) {
         ? ["ok", `${status.peers} ${status.peers === 1 ? "peer is" : "peers are"} linked.`]
         : ["hint", "Nobody is there: it learns alone."],
     ...(shunned ? [["hint", `${shunned} of its peers sent what was refused.`]] : []),
-    ...(budget && budget.left < budget.limit / 20 ? [["hint", `Its byte budget is nearly spent: ${size(budget.left)} left.`]] : []),
+    ...(budget && budget.left < budget.limit / 20
+      ? [["hint", `Its byte budget is nearly spent: ${size(budget.left)} left.`]]
+      : []),
     ...(status.open ? [["hint", "The mesh is open: whoever reaches a device may join."]] : []),
   ];
 }
 
-export function healthOfMesh(mesh) {
+function healthOfMesh(mesh) {
   const told = mesh.nodes.filter(({ told }) => told);
   const down = told.filter(({ up }) => !up);
   const joining = told.filter(({ status }) => status?.state === "joining");
@@ -77,6 +83,23 @@ export function healthOfMesh(mesh) {
 }
 
 export const label = ({ id, name }) => (name ? `node ${name}` : short(id));
+
+// The figures and the health of the device `focus`, or of the whole mesh if that is null.
+export function facts(mesh, focus) {
+  if (!focus) return [figuresOfMesh(mesh), healthOfMesh(mesh)];
+  const { status, peers } = focus;
+  if (!status) return [[["state", "down"]], [["wrong", "It does not answer."]]];
+  return [figuresOfDevice(status, mesh.metric, mesh.time), healthOfDevice(status, peers)];
+}
+
+// What is said of a node under the pointer.
+export function tip(node, metric) {
+  const lines = [node.name ? `node ${node.name} · ${short(node.id)}` : node.id.slice(-16)];
+  if (!node.up) return [...lines, node.told ? "down" : "known, not linked"].join("\n");
+  if (node.status) lines.push(`${metric} ${number(metricOf(node.status, metric))}`);
+  if (node.staleness !== null) lines.push(`${number(node.staleness, 1)} publish intervals behind`);
+  return lines.join("\n");
+}
 
 export function showFigures(list, figures) {
   while (list.children.length > figures.length) list.lastChild.remove();

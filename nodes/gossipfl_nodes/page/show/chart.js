@@ -1,4 +1,4 @@
-// A chart: curves over time as SVG, with what they say under the pointer. Draws points; knows nothing of where they come from.
+// A chart: curves over time as SVG, with what they say under the pointer. Draws points, wherever they come from.
 
 const SVG = "http://www.w3.org/2000/svg";
 const [LEFT, RIGHT, TOP, BOTTOM] = [40, 6, 8, 18];
@@ -11,7 +11,7 @@ function element(name, attributes, ...children) {
 }
 
 export class Chart {
-  // `format` writes a value, `tick` one beside the ordinate, `when` a time as it stands on the abscissa, given (time, last time);
+  // `format` writes a value, `tick` one beside the ordinate, `when` a time on the abscissa, given (time, last time);
   // `range` fixes an end of the ordinate that isn't null.
   constructor(parent, { title, format, tick = (value) => String(value), when, range = [null, null] }) {
     Object.assign(this, { format, tick, when, range });
@@ -49,14 +49,19 @@ export class Chart {
     if (!points.length || !width) return;
     const bounds = this.#bounds(points);
     const x = (time) => LEFT + ((time - bounds.first) / (bounds.last - bounds.first)) * (width - LEFT - RIGHT);
-    const y = (value) => height - BOTTOM - ((value - bounds.low) / (bounds.high - bounds.low)) * (height - TOP - BOTTOM);
+    const y = (value) =>
+      height - BOTTOM - ((value - bounds.low) / (bounds.high - bounds.low)) * (height - TOP - BOTTOM);
     Object.assign(this, { x, bounds });
     const drawn = [];
     for (const value of ticks(bounds.low, bounds.high)) {
       drawn.push(element("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y(value), y2: y(value) }));
       drawn.push(element("text", { x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, this.tick(value)));
     }
-    for (const [part, anchor] of [[0, "start"], [0.5, "middle"], [1, "end"]]) {
+    for (const [part, anchor] of [
+      [0, "start"],
+      [0.5, "middle"],
+      [1, "end"],
+    ]) {
       const time = bounds.first + part * (bounds.last - bounds.first);
       drawn.push(element("text", { x: x(time), y: height - 3, "text-anchor": anchor }, this.when(time, bounds.last)));
     }
@@ -97,11 +102,13 @@ export class Chart {
 
   // Say what the named curves are at `time`, or at the end.
   #tell(time) {
-    const told = this.lines.filter(({ name, kind }) => name && kind).map(({ name, points }) => {
-      const known = points.filter(([, value]) => value !== null);
-      const point = time === undefined ? known.at(-1) : nearest(known, time);
-      return point ? `${name} ${this.format(point[1])}` : "";
-    });
+    const told = this.lines
+      .filter(({ name, kind }) => name && kind)
+      .map(({ name, points }) => {
+        const known = points.filter(([, value]) => value !== null);
+        const point = time === undefined ? known.at(-1) : nearest(known, time);
+        return point ? `${name} ${this.format(point[1])}` : "";
+      });
     const when = time === undefined ? "" : `${this.when(time, this.bounds.last)}: `;
     this.said.textContent = when + told.filter(Boolean).join(", ");
     this.svg.setAttribute("aria-label", `${this.title}: ${this.said.textContent}`);
@@ -136,6 +143,7 @@ function stepOf(low, high) {
 function ticks(low, high) {
   const step = stepOf(low, high);
   const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(Number((i * step).toPrecision(12)));
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++)
+    found.push(Number((i * step).toPrecision(12)));
   return found;
 }

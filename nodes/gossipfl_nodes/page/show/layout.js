@@ -4,7 +4,7 @@
 
 const NEAR = 4; // cells' width, in lengths of a link: beyond, nobody is pushed
 const COOLING = 0.985;
-export const COLD = 0.004;
+const COLD = 0.004;
 const GOLDEN = Math.PI * (3 - Math.sqrt(5));
 
 export class Layout {
@@ -46,6 +46,12 @@ export class Layout {
 
   get cold() {
     return this.heat < COLD;
+  }
+
+  // Let nodes find their places, for some milliseconds or until they have.
+  settle(milliseconds) {
+    const begun = performance.now();
+    while (!this.cold && performance.now() - begun < milliseconds) this.step();
   }
 
   step() {

@@ -1,5 +1,6 @@
-// The mesh on a canvas: nodes, links, and dots that travel along a link when a model was merged. Draws what it is given
-// and tells which node was chosen; knows nothing of devices. It draws only while something moves.
+// The mesh on two canvases: nodes and links on one, which is drawn anew only when they have changed; above it, dots that
+// travel along a link when a model was merged. Draws what it is given and tells which node was chosen; knows nothing of
+// devices.
 
 import { Layout } from "./layout.js";
 
@@ -7,16 +8,22 @@ const TRAVEL = 900; // milliseconds of a dot
 const DOTS = 300; // at a time; more can't be told apart
 const LABELLED = 40; // nodes up to which each has its label
 const SHADES = 24; // of the ramp: nodes of one shade are drawn in one go
-const RAMP = [[201, 85, 47], [217, 169, 63], [31, 143, 130]]; // bad, middling, good
+const RAMP = [
+  [201, 85, 47],
+  [217, 169, 63],
+  [31, 143, 130],
+]; // bad, middling, good
+const STEPS = 6; // milliseconds of a frame for finding places
 const STRENGTHS = [0.16, 0.3, 0.6]; // of links: long ago, lately, just now
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Graph {
-  // `stage` has the canvas, the tip and the buttons; `choose` is called with the id of a node, or null.
+  // `stage` has the canvases, the tip and the buttons; `choose` is called with the id of a node, or null.
   constructor(stage, choose) {
-    this.canvas = stage.querySelector("canvas");
+    [this.canvas, this.above] = stage.querySelectorAll("canvas");
     this.tip = stage.querySelector(".tip");
     this.context = this.canvas.getContext("2d");
+    this.changed = true;
     this.layout = new Layout();
     this.nodes = [];
     this.at = new Map();
@@ -27,7 +34,6 @@ export class Graph {
     this.zoom = 1;
     this.pan = [0, 0];
     this.fit = null;
-    this.frames = 0; // drawn so far, for who measures
     this.#listen(stage, choose);
     new ResizeObserver(() => this.#resize()).observe(this.canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.recolour());
@@ -40,7 +46,7 @@ export class Graph {
     this.at = this.layout.update(nodes, links);
     this.strengths = STRENGTHS.map(() => []);
     links.forEach(({ age }, i) => this.strengths[age < 2 ? 2 : age < 15 ? 1 : 0].push(this.layout.ends[i]));
-    if (still.matches) while (!this.layout.cold) this.layout.step();
+    this.layout.settle(still.matches ? Infinity : this.layout.heat === 1 ? 100 : 0); // not a tangle to begin with
     this.#wake();
   }
 
@@ -52,7 +58,7 @@ export class Graph {
       const ends = [this.at.get(from), this.at.get(to)];
       if (!ends.includes(undefined)) this.dots.push({ ids: [from, to], begun: now + Math.random() * TRAVEL });
     }
-    this.#wake();
+    this.#wake(false);
   }
 
   choose(id) {
@@ -62,7 +68,9 @@ export class Graph {
 
   recolour() {
     const style = getComputedStyle(document.documentElement);
-    this.colour = Object.fromEntries(["ink", "soft", "line", "card", "accent"].map((name) => [name, style.getPropertyValue(`--${name}`)]));
+    this.colour = Object.fromEntries(
+      ["ink", "soft", "line", "card", "accent"].map((name) => [name, style.getPropertyValue(`--${name}`)]),
+    );
     this.#wake();
   }
 
@@ -70,22 +78,29 @@ export class Graph {
     const ratio = Math.min(devicePixelRatio, 2);
     this.width = this.canvas.clientWidth;
     this.height = this.canvas.clientHeight;
-    this.canvas.width = Math.round(this.width * ratio);
-    this.canvas.height = Math.round(this.height * ratio);
-    this.ratio = ratio;
+    for (const canvas of [this.canvas, this.above]) {
+      canvas.width = Math.round(this.width * ratio);
+      canvas.height = Math.round(this.height * ratio);
+      canvas.getContext("2d").scale(ratio, ratio);
+    }
     this.fit = null;
     this.#aim();
-    this.#draw(performance.now());
+    this.#draw();
   }
 
-  #wake() {
+  // Draw at the next frame: all of it if something has `changed`, or else the dots; and go on while something moves.
+  #wake(changed = true) {
+    this.changed ||= changed;
     this.waking ??= requestAnimationFrame((now) => {
+      const moving = !this.layout.cold;
+      this.layout.settle(STEPS);
+      const there = this.#aim();
+      if (this.changed || moving || !there) this.#draw();
+      this.#drawDots(now);
       this.waking = null;
-      if (!this.layout.cold) this.layout.step();
-      this.dots = this.dots.filter((dot) => now - dot.begun < TRAVEL);
-      const settled = this.#aim();
-      this.#draw(now);
-      if (!this.layout.cold || this.dots.length || !settled) this.#wake();
+      this.changed = false;
+      if (moving || !there) this.#wake();
+      else if (this.dots.length) this.#wake(false);
     });
   }
 
@@ -108,7 +123,10 @@ export class Graph {
     const fit = this.fit ?? wanted;
     const part = this.fit && !still.matches ? 0.15 : 1;
     this.fit = Object.fromEntries(Object.keys(wanted).map((key) => [key, fit[key] + part * (wanted[key] - fit[key])]));
-    return Math.abs(wanted.scale / this.fit.scale - 1) < 1e-3 && Math.hypot(wanted.x - this.fit.x, wanted.y - this.fit.y) < 1e-2;
+    return (
+      Math.abs(wanted.scale / this.fit.scale - 1) < 1e-3 &&
+      Math.hypot(wanted.x - this.fit.x, wanted.y - this.fit.y) < 1e-2
+    );
   }
 
   #place(i) {
@@ -124,15 +142,12 @@ export class Graph {
     return Math.max(2.5, Math.min(17, room * 0.16)) * Math.sqrt(Math.max(0.6, Math.min(this.zoom, 4)));
   }
 
-  #draw(now) {
+  #draw() {
     const { context, colour, nodes } = this;
     if (!this.width || !this.fit) return;
-    this.frames++;
-    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
     this.places = nodes.map((_, i) => this.#place(i));
     this.#drawLinks();
-    this.#drawDots(now);
     const radius = this.radius;
     const shades = new Map();
     nodes.forEach((node, i) => {
@@ -171,7 +186,7 @@ export class Graph {
       }
       context.globalAlpha = Math.max(0.06, STRENGTHS[i] * crowd) * (chosen === undefined ? 1 : 0.45);
       context.strokeStyle = colour.soft;
-      context.lineWidth = i === 2 ? 1.4 : 1;
+      context.lineWidth = 1; // for which there is a faster way to draw
       context.stroke();
     });
     context.globalAlpha = 1;
@@ -188,14 +203,17 @@ export class Graph {
   }
 
   #drawDots(now) {
-    const { context, colour } = this;
-    context.fillStyle = colour.accent;
+    const context = this.above.getContext("2d");
+    context.clearRect(0, 0, this.width, this.height);
+    this.dots = this.dots.filter(({ begun }) => now - begun < TRAVEL);
+    context.fillStyle = this.colour.accent;
     context.beginPath();
     for (const { ids, begun } of this.dots) {
-      const part = (now - begun) / TRAVEL;
       const [from, to] = ids.map((id) => this.places[this.at.get(id)]);
-      if (part < 0 || !from || !to) continue;
-      const eased = part * part * (3 - 2 * part);
+      if (now < begun || !from || !to) continue;
+      const part = (now - begun) / TRAVEL;
+      const away = this.radius / Math.max(1, Math.hypot(to[0] - from[0], to[1] - from[1]));
+      const eased = away + (1 - 2 * away) * part * part * (3 - 2 * part);
       const [x, y] = [from[0] + (to[0] - from[0]) * eased, from[1] + (to[1] - from[1]) * eased];
       context.moveTo(x + 2.6, y);
       context.arc(x, y, 2.6, 0, 2 * Math.PI);
