@@ -1,7 +1,7 @@
 // What is known of the mesh, from what devices tell: nodes, links, and their course over time. Pure: it knows neither the
 // page nor the network.
 
-const MOST = 600; // samples of a curve; then every second one goes
+const MOST = 600; // samples of a curve
 const ALL = 40_000; // samples of all curves together, about
 const SPAN = 2; // seconds that a rate is taken over, at least: frames come in bursts
 
@@ -70,10 +70,12 @@ function mainMetric(devices) {
   return names.has("accuracy") ? "accuracy" : ([...names][0] ?? "accuracy");
 }
 
-// Curves of all devices: for each id, samples {time, and values by their place in a status}.
+// Curves of all devices: for each id, samples {time, and values by their place in a status}, the last of which is how it
+// is now. As on the device, there are half as many from when they have become too many.
 export class Histories {
   constructor() {
     this.of = new Map();
+    this.every = new Map(); // by id: seconds between two samples that are kept
   }
 
   // Takes an answer to /v1/history, between what is older (of an earlier life) and what has come in since.
@@ -98,11 +100,15 @@ export class Histories {
       const { loss, bytes_sent, bytes_received, metrics } = status;
       const sample = { time: told.time, loss, bytes_sent, bytes_received };
       for (const [name, value] of Object.entries(metrics)) sample[`metrics.${name}`] = value;
-      let samples = this.of.get(id) ?? [];
+      const samples = this.of.get(id) ?? [];
+      const [before, last] = samples.slice(-2);
+      if (last && last.time - before.time < (this.every.get(id) ?? 0)) samples.pop();
       samples.push(sample);
-      if (samples.length > Math.min(MOST, ALL / told.devices.length))
-        samples = samples.filter((_, i) => i % 2 === 0 || i === samples.length - 1);
       this.of.set(id, samples);
+      if (samples.length <= Math.min(MOST, ALL / told.devices.length)) continue;
+      const kept = samples.filter((_, i) => i % 2 === 0);
+      this.of.set(id, kept);
+      this.every.set(id, (0.9 * (kept.at(-1).time - kept[0].time)) / kept.length);
     }
   }
 

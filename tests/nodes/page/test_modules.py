@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -90,7 +91,10 @@ def test_curves_go_on_from_the_history_and_keep_a_bounded_length(run: Callable[.
     assert times == sorted(set(times))
     assert times[-1] == 5099
     assert [time for time in times if 4000 <= time <= 4999] == [4000, 4999], "what a device says of itself is right"
-    assert 300 <= len(times) <= 602
+    assert len(times) <= 602
+    gaps = [after - before for before, after in pairwise(times) if 100 <= before and after < 4000]
+    assert len(gaps) > 200
+    assert max(gaps) <= 2 * min(gaps), "evenly"
     assert {round(value) for time, value in rate if time > 100} == {100}
     assert nobody == []
 

@@ -127,7 +127,9 @@ function path(points, x, y) {
   let text = "";
   let drawing = false;
   for (const [time, value] of points) {
-    if (value !== null) text += `${drawing ? "L" : "M"}${x(time).toFixed(1)} ${y(value).toFixed(1)}`;
+    // h0, so that a point alone is one
+    if (value !== null)
+      text += `${drawing ? "L" : "M"}${x(time).toFixed(1)} ${y(value).toFixed(1)}${drawing ? "" : "h0"}`;
     drawing = value !== null;
   }
   return text;

@@ -93,7 +93,7 @@ export class View {
     find("high").textContent = high;
     const up = nodes.filter((node) => node.up).length;
     const counted = this.whole
-      ? `${up} up, ${number(links.length)} links`
+      ? `${number(up)} up, ${number(links.length)} links`
       : `${up - 1} linked, ${nodes.length - 1} known`;
     find("links").textContent = counted;
     const value = (node) =>
