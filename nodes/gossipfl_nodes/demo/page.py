@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,9 @@ class Watched:
         told: dict[str, Any] = {}
 
         async def ask(device: str, home: Home) -> None:
+            look = partial(client.get, home, path)
             with contextlib.suppress(LocalError), trio.move_on_after(PATIENCE):
-                told[device] = await trio.to_thread.run_sync(client.get, home, path, abandon_on_cancel=True)
+                told[device] = await trio.to_thread.run_sync(look, abandon_on_cancel=True)  # type: ignore[call-arg]
 
         async with trio.open_nursery() as nursery:
             for device, home in self._homes.items():
