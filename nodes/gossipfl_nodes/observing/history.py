@@ -1,12 +1,12 @@
 """The history: how a device has learnt since it was started, as curves of bounded length.
 
-When there are `MOST` samples, every second one goes, and from then on half as many come: what is kept always spans the
+When there are more than `MOST` samples, every second one goes, and from then on half as many come: what is kept always spans the
 whole time, evenly, whether that is a minute or a year. Knows no clock; whoever samples asks `every` how long to wait.
 """
 
 from __future__ import annotations
 
-MOST = 240
+MOST = 240  # even
 """Samples: as many as a curve in a page has room for, and 15 kB."""
 FIRST = 1.0
 """Seconds between two samples in the first minutes."""
@@ -23,8 +23,8 @@ class History:
     def add(self, time: float, values: dict[str, float | None]) -> None:
         """Take in what the values are at `time`, which grows."""
         self._samples.append((time, values))
-        if len(self._samples) == MOST:
-            del self._samples[1::2]
+        if len(self._samples) > MOST:
+            del self._samples[1::2]  # an odd number: the last one stays
             self.every *= 2
 
     @property
