@@ -6,7 +6,7 @@
 const KEPT = "gossipfl.token";
 
 if (location.hash.length > 1) {
-  sessionStorage.setItem(KEPT, decodeURIComponent(location.hash.slice(1)));
+  sessionStorage.setItem(KEPT, location.hash.slice(1));
   history.replaceState(null, "", location.pathname);
 }
 
