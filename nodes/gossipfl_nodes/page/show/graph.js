@@ -276,7 +276,7 @@ export class Graph {
         if (held.moved) this.pan = [held.pan[0] + by[0], held.pan[1] + by[1]];
         this.#wake();
       }
-      this.#hover(this.#find(event));
+      this.#hover(held?.moved ? -1 : this.#find(event));
     });
     canvas.addEventListener("pointerup", (event) => {
       if (held && !held.moved) choose(this.nodes[this.#find(event)]?.id ?? null);
