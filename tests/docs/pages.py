@@ -36,7 +36,7 @@ YOURS = "/home/you"
 """What the home is called in what is shown."""
 END = "\x1e"
 """Written after the output of each command, before its exit status."""
-NUMBER = r"[-−]?\d[\d.,]*(?: (?:[µm]?s|min|h|[kMG]?B)\b)?"
+NUMBER = r"[-−]?\d[\d.,]*(?:e[-+]\d+)?(?: (?:[µm]?s|min|h|[kMG]?B)\b)?"
 TOKEN = re.compile(rf"(?P<id>12D3KooW\w+|\b(?=\w*\d)(?=\w*[A-Z])[1-9A-HJ-NP-Za-km-z]{{8}}\b)|(?P<number>{NUMBER})|(?P<any>…)|\s+")
 """What differs between two runs, or between two terminals."""
 
