@@ -9,6 +9,8 @@ A page's blocks are, by what stands behind the three backticks:
 * `sh`: not run here, as it needs root, other devices, or long. The command line's own parser reads the gossipfl in it.
 * `text`, `toml`, `yaml`, …: to be looked at.
 
+A file beside the page that it links to is there as well.
+
 `python -m tests.docs.pages FILE …` runs pages, and writes what was printed into them.
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,6 +140,13 @@ def _pattern(line: str) -> str:
     return made + re.escape(line[at:])
 
 
+def bring(page: Path, home: Path) -> None:
+    """Put the files beside a page that it links to into `home`; other pages are none."""
+    for name in set(re.findall(r"\]\(([\w.-]+)\)", page.read_text())):
+        if not name.endswith(".md") and (page.parent / name).is_file():
+            shutil.copy(page.parent / name, home)
+
+
 def _rewritten(page: str, home: Path) -> str:
     """The page, with what its commands print now."""
     prompted = commands(page)
@@ -163,4 +173,5 @@ def _rewritten(page: str, home: Path) -> str:
 if __name__ == "__main__":
     for name in sys.argv[1:]:
         with tempfile.TemporaryDirectory() as folder:
+            bring(Path(name), Path(folder))
             Path(name).write_text(_rewritten(Path(name).read_text(), Path(folder)))

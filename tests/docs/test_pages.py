@@ -13,9 +13,9 @@ import pytest
 
 from bench.__main__ import BENCHMARKS
 from gossipfl import completion
-from tests.docs.pages import LANGUAGES, PAGES, ROOT, blocks, commands, looks_like, run
+from tests.docs.pages import LANGUAGES, PAGES, ROOT, blocks, bring, commands, looks_like, run
 
-QUICK = {"docs/topologies.md"}
+QUICK = {"docs/topologies.md", "docs/reference/wire.md"}
 """Pages that run in a few seconds; `make docs` runs the others."""
 RUN = [
     pytest.param(name, marks=[] if name in QUICK else [pytest.mark.docs])
@@ -28,6 +28,7 @@ GOSSIPFL = re.compile(r"(?:^|[\s;&|(/])gossipfl ((?:[^;&|()<>#`\n]|<\()*)", re.M
 @pytest.mark.parametrize("name", RUN)
 def test_a_page_does_what_it_shows(name: str, tmp_path: Path) -> None:
     shown = commands(PAGES[name].read_text())
+    bring(PAGES[name], tmp_path)
     done = run(shown, tmp_path)
     for command, one in zip(shown, done, strict=False):
         printed = "\n".join(one.output)
