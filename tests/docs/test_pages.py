@@ -52,10 +52,10 @@ def test_every_block_says_what_it_is(name: str) -> None:
 def test_command_lines_that_are_not_run_are_read_by_their_own_parser(
     name: str, parsers: dict[str, argparse.ArgumentParser]
 ) -> None:
-    for block in blocks(PAGES[name].read_text()):
-        if block.language in ("sh", "console"):
-            for line in GOSSIPFL.findall(block.text.replace("\\\n", " ")):
-                check(line, parsers)
+    text = PAGES[name].read_text()
+    shown = [block.text for block in blocks(text) if block.language == "sh"] + [one.text for one in commands(text)]
+    for line in GOSSIPFL.findall("\n".join(shown).replace("\\\n", " ")):
+        check(line, parsers)
 
 
 @pytest.mark.parametrize("name", PAGES)
