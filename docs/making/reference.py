@@ -24,23 +24,28 @@ from gossipfl_nodes.observing.logs import Logs
 
 CLI = """# Commands
 
-What `gossipfl COMMAND --help` says, too. Commands that speak to a daemon take the one of `--home DIR`, or of `GOSSIPFL_HOME`.
-Data goes to stdout, what is said about it to stderr; [exit statuses](../operate.md#in-a-shell) tell programs how it went.
-Those that take [keys of the configuration](config.md) have a flag for each, as `--gossip.interval 5`.
+What `gossipfl COMMAND --help` says, too. Commands that speak to a daemon take the one of `--home DIR`, or of
+`GOSSIPFL_HOME`. Data goes to stdout, what is said about it to stderr; [exit statuses](../operate.md#in-a-shell) tell
+programs how it went. Those that take [keys of the configuration](config.md) have a flag for each, as
+`--gossip.interval 5`.
 """
 CONFIG = """# Configuration
 
-Keys of `config.toml` in a device's home, with their defaults. `gossipfl init` writes that file, with what stands here as comments.
-What counts is, from the weakest: these defaults, the [profile](../operate.md#what-kind-of-device), `config.toml`, the
-environment, flags. In a list, flags and the environment separate values by commas. `gossipfl config show --origin` tells where each
-value comes from, and a wrong one is refused with what is allowed.
+Keys of `config.toml` in a device's home, with their defaults. `gossipfl init` writes that file, with what stands here
+as comments. What counts is, from the weakest: these defaults, the [profile](../operate.md#what-kind-of-device),
+`config.toml`, the environment, flags. In a list, flags and the environment separate values by commas. `gossipfl config
+show --origin` tells where each value comes from, and a wrong one is refused with what is allowed.
 """
 API = """# Control API
 
-One daemon's, over HTTP/1.1 on `HOME/run/control.sock`, and [over TCP](../operate.md#over-tcp) if that is wanted. A running
-daemon documents itself at `/v1/openapi.json`, from which this page is made; [the document as it is](openapi.json) is for
-programs. Whatever is refused is answered by [a problem](../operate.md#for-programs).
+One daemon's, over HTTP/1.1 on `HOME/run/control.sock`, and [over TCP](../operate.md#over-tcp) if that is wanted. A
+running daemon documents itself at `/v1/openapi.json`, from which this page is made; [the document as it
+is](openapi.json) is for programs. Whatever is refused is answered by [a problem](../operate.md#for-programs).
 """
+BOUNDS = {
+    "minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<", "minLength": "length ≥",
+    "maxLength": "length ≤", "maxItems": "length ≤",
+}  # fmt: skip
 
 
 def pages() -> dict[str, str]:
@@ -56,7 +61,9 @@ def pages() -> dict[str, str]:
 
 def cli() -> str:
     """Every command, with what it takes."""
-    return "\n".join([CLI, *(line for _, parser in sorted(completion.parsers().items()) for line in _command(parser, 2))])
+    return "\n".join(
+        [CLI, *(line for _, parser in sorted(completion.parsers().items()) for line in _command(parser, 2))]
+    )
 
 
 def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
@@ -111,7 +118,11 @@ def config() -> str:
         found.append(f"## [{section}]\n" if section else "## In no section\n")
         for key in (key for key in KEYS.values() if key.section == section):
             found.append(f"### {key.path}\n\n{_text(key.description)}\n")
-            rows = [("type", kind_of(key)), ("default", f"`{_toml(key.default)}`"), ("environment", f"`{key.variable}`")]
+            rows = [
+                ("type", kind_of(key)),
+                ("default", f"`{_toml(key.default)}`"),
+                ("environment", f"`{key.variable}`"),
+            ]
             found.append(_table(("", ""), rows))
     found.append("## Profiles\n\nA profile sets these keys; the comments say why.\n")
     found += [f"### {name}\n\n```toml\n{file.read_text()}```\n" for name, file in PROFILES.items()]
@@ -139,31 +150,37 @@ def api(openapi: dict[str, Any]) -> str:
     found = [API]
     for path, methods in openapi["paths"].items():
         for method, told in methods.items():
-            found.append(f"## {method.upper()} {path}\n\n{_text(told['summary'])} {_text(told.get('description'))}\n")
-            rows = [(f"`{one['name']}`", one["in"], _kind(one["schema"]), _meaning(one, one["schema"])) for one in told["parameters"]]
-            if rows:
-                found.append(_table(("parameter", "in", "type", ""), rows))
-            if "requestBody" in told:
-                found.append(f"Body: {_contents(told['requestBody']['content'])}.\n")
-            found.append(f"Answer: {_contents(told['responses']['200']['content'])}.\n")
+            found += _operation(f"{method.upper()} {path}", told)
     found.append("## Types\n")
     for name, schema in openapi["components"]["schemas"].items():
         found.append(f"### {name}\n\n{_text(schema.get('description'))}\n")
         required = schema.get("required", [])
-        rows = [
-            (f"`{field}`", _kind(of), "" if field in required else f"default `{json.dumps(of.get('default'))}`", _text(of.get("description")))
-            for field, of in schema.get("properties", {}).items()
-        ]
-        found.append(_table(("field", "type", "", ""), rows) if rows else f"{_kind(schema)}\n")
+        rows = []
+        for field, of in schema.get("properties", {}).items():
+            default = "" if field in required else f"`{json.dumps(of.get('default'))}`"
+            rows.append((f"`{field}`", _kind(of), default, _text(of.get("description"))))
+        found.append(_table(("field", "type", "default", ""), rows) if rows else f"{_kind(schema)}\n")
     return "\n".join(found)
 
 
-def _meaning(*of: dict[str, Any]) -> str:
-    return next((_text(one["description"]) for one in of if "description" in one), "")
+def _operation(title: str, told: dict[str, Any]) -> Iterator[str]:
+    yield f"## {title}\n\n{_text(told['summary'])} {_text(told.get('description'))}\n"
+    rows = []
+    for one in told["parameters"]:
+        schema = one["schema"]
+        meaning = one.get("description", schema.get("description"))
+        rows.append((f"`{one['name']}`", one["in"], _kind(schema), _text(meaning)))
+    if rows:
+        yield _table(("parameter", "in", "type", ""), rows)
+    if "requestBody" in told:
+        yield f"Body: {_contents(told['requestBody']['content'])}.\n"
+    yield f"Answer: {_contents(told['responses']['200']['content'])}.\n"
 
 
 def _contents(contents: dict[str, Any]) -> str:
-    return ", or ".join(f"`{media}`" + (f", {_kind(of['schema'])}" if "schema" in of else "") for media, of in contents.items())
+    return ", or ".join(
+        f"`{media}`, {_kind(of['schema'])}" if "schema" in of else f"`{media}`" for media, of in contents.items()
+    )
 
 
 def _kind(schema: dict[str, Any]) -> str:
@@ -181,8 +198,7 @@ def _kind(schema: dict[str, Any]) -> str:
         kind = f"list of {_kind(items)}" if isinstance(items, dict) else "list"
     if kind == "object" and isinstance(schema.get("additionalProperties"), dict):
         kind = f"object of {_kind(schema['additionalProperties'])}"
-    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<", "minLength": "length ≥", "maxLength": "length ≤", "maxItems": "length ≤"}
-    bounds = [f"{sign} {schema[name]:g}" for name, sign in signs.items() if name in schema]
+    bounds = [f"{sign} {schema[name]:g}" for name, sign in BOUNDS.items() if name in schema]
     return f"{kind} ({', '.join(bounds)})" if bounds else kind
 
 

@@ -47,9 +47,7 @@ def on_files(files: Any, *, config: Any) -> Any:
                     waiting.append((path, (ROOT / path).read_text()))
     files_of_site = [File.generated(config, uri, content=text) for uri, text in made.items()]
     for path, text in shown.items():
-        files_of_site.append(
-            File.generated(config, _page_of(path), content=text, inclusion=InclusionLevel.NOT_IN_NAV)
-        )
+        files_of_site.append(File.generated(config, _page_of(path), content=text, inclusion=InclusionLevel.NOT_IN_NAV))
     for file in files_of_site:
         files.append(file)
     return files

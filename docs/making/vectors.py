@@ -116,7 +116,11 @@ def _messages() -> Iterator[dict[str, Any]]:
     ]
     for one in said:
         frame = b"".join(parts(msg.encode(one)))
-        yield {"message": type(one).__name__, "array": msgspec.to_builtins(one, builtin_types=(bytes, memoryview)), "frame": frame.hex()}
+        yield {
+            "message": type(one).__name__,
+            "array": msgspec.to_builtins(one, builtin_types=(bytes, memoryview)),
+            "frame": frame.hex(),
+        }
 
 
 def _ids() -> tuple[str, str]:
@@ -153,11 +157,11 @@ def _ticket() -> dict[str, Any]:
 
 def text() -> str:
     """The file as it should be: a line for each vector."""
-    lines = []
+    parts = []
     for name, content in vectors().items():
-        written = [json.dumps(one, ensure_ascii=False, default=_hex) for one in content] if type(content) is list else []
-        lines.append(f'"{name}": ' + ("[\n" + ",\n".join(written) + "\n]" if written else json.dumps(content, default=_hex)))
-    return "{\n" + ",\n".join(lines) + "\n}\n"
+        lines = [json.dumps(one, ensure_ascii=False, default=_hex) for one in content if isinstance(content, list)]
+        parts.append(f'"{name}": ' + ("[\n" + ",\n".join(lines) + "\n]" if lines else json.dumps(content)))
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def _hex(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 A page's blocks are, by what stands behind the three backticks:
 
-* `console`: run in bash, in order, in one empty home for each page. `$ ` begins a command, `> ` goes on with it, and what
-  follows is what it prints: numbers and ids may differ, `…` stands for anything, and alone for any lines.
+* `console`: run in bash, in order, in one empty home for each page. `$ ` begins a command, `> ` goes on with it, and
+  what follows is what it prints: numbers and ids may differ, `…` stands for anything, and alone for any lines.
 * any language with title="FILE": that file, written there before what follows is run.
 * `python` without a title: run there, too.
 * `sh`: not run here, as it needs root, other devices, or long. The command line's own parser reads the gossipfl in it.
@@ -40,7 +40,9 @@ YOURS = "/home/you"
 END = "\x1e"
 """Written after the output of each command, before its exit status."""
 NUMBER = r"[-−]?\d[\d.,]*(?:e[-+]\d+)?(?: (?:[µm]?s|min|h|[kMG]?B)\b)?"
-TOKEN = re.compile(rf"(?P<id>12D3KooW\w+|\b(?=\w*\d)(?=\w*[A-Z])[1-9A-HJ-NP-Za-km-z]{{8}}\b)|(?P<number>{NUMBER})|(?P<any>…)|\s+")
+TOKEN = re.compile(
+    rf"(?P<id>12D3KooW\w+|\b(?=\w*\d)(?=\w*[A-Z])[1-9A-HJ-NP-Za-km-z]{{8}}\b)|(?P<number>{NUMBER})|(?P<any>…)|\s+"
+)
 """What differs between two runs, or between two terminals."""
 
 

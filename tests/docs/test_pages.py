@@ -22,7 +22,7 @@ RUN = [
     for name, path in PAGES.items()
     if commands(path.read_text()) and name != "README.md"  # tests/test_readme.py
 ]
-GOSSIPFL = re.compile(r"(?:^|[\s;&|(/])gossipfl ((?:[^;&|()<>#`\n]|<\()*)", re.MULTILINE)
+GOSSIPFL = re.compile(r"(?:^|[\s;&|(/])gossipfl (?=[a-zC])((?:(?! \d?>)[^;&|()<>#`\n]|<\()*)", re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", RUN)
@@ -71,8 +71,7 @@ def test_what_the_text_names_is_there(name: str, parsers: dict[str, argparse.Arg
 
 def test_every_command_shows_examples_that_it_can_read(parsers: dict[str, argparse.ArgumentParser]) -> None:
     for name, parser in parsers.items():
-        assert parser.epilog and "examples:" in parser.epilog, name
-        lines = GOSSIPFL.findall(re.sub(r" {4,}.*", "", parser.epilog))
+        lines = GOSSIPFL.findall(re.sub(r" {4,}.*", "", parser.epilog or ""))
         assert lines, name
         for line in lines:
             check(line, parsers)
@@ -87,8 +86,8 @@ def check(line: str, parsers: dict[str, argparse.ArgumentParser]) -> None:
     try:
         with contextlib.redirect_stderr(said):
             parsers[command].parse_args(arguments)
-    except SystemExit as ended:
-        assert ended.code == 0, f"gossipfl {line}: {said.getvalue()}"
+    except SystemExit:
+        pytest.fail(f"gossipfl {line}: {said.getvalue()}")
 
 
 @pytest.fixture(scope="module")
@@ -110,12 +109,26 @@ SHOWN = [
 
 
 @pytest.mark.parametrize(("shown", "output", "same"), SHOWN)
-def test_what_may_differ_between_two_runs(shown: str, output: str, same: bool) -> None:
+def test_what_may_differ_between_two_runs(shown: str, output: str, *, same: bool) -> None:
     assert looks_like(shown.splitlines(), output.splitlines()) is same
 
 
 def test_a_page_is_run_in_order_and_its_failures_are_seen(tmp_path: Path) -> None:
-    page = '```text title="a"\nhello\n```\n\n```console\n$ cat a\nhello\n$ export B=3\n$ echo $B \\\n> 4\n3 4\n$ false\n$ sleep 99 &\n```\n'
+    page = """
+```text title="a"
+hello
+```
+```console
+$ cat a
+hello
+$ export B=3
+$ echo $B \\
+> 4
+3 4
+$ false
+$ sleep 99 &
+```
+"""
     done = run(commands(page), tmp_path)
     assert [one.status for one in done] == [0, 0, 0, 0, 1, 0]
     assert done[1].output == ["hello"]
