@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CODE := gossipfl topology nodes sims bench tests docs
+# Without compiling: Python does that for what is imported, when it is, and that is a small part.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 DEMO ?=
 MINUTES ?= 20
 # As the command line has it; on two cores, threads for small matrices take twice as long as none.
@@ -60,14 +62,14 @@ clean: ## remove what was built
 $(VENV)/.installed: pyproject.toml constraints.txt setup.sh
 	@PYTHON="$(PYTHON)" sh setup.sh $(VENV)
 	@echo "installing gossipfl and what it needs into $(VENV), about a minute …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,sim]'
+	@$(INSTALL) --editable '.[demo,sim]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	@echo "installing torch and what the checks need, about a minute …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,sim,torch,dev]'
+	@$(INSTALL) --editable '.[demo,sim,torch,dev]'
 	@touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed-dev
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@$(INSTALL) --editable '.[docs]'
 	@touch $@
