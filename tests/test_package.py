@@ -34,7 +34,15 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: str, home: Path, *options: str) -> Path:
     """The folder of commands of a new environment in `home`, into which pip has installed `wheel`."""
     venv.create(home / "venv")
-    install = ["-m", "pip", "--python", home / "venv/bin/python", "install", "--quiet", "--disable-pip-version-check"]
+    install = [
+        "-m",
+        "pip",
+        "--python",
+        str(home / "venv/bin/python"),
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+    ]
     subprocess.run([sys.executable, *install, *options, wheel], check=True)
     return home / "venv/bin"
 

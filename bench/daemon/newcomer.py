@@ -25,7 +25,7 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         for cache in ("empty", "full"):
             steps = list(arrive(Path(folder) / cache, Path(folder) / "pip"))
-            steps.append(("all of it", *map(sum, zip(*(figures for _, *figures in steps), strict=True))))
+            steps.append(("all of it", sum(step[1] for step in steps), sum(step[2] for step in steps)))
             for step, seconds, cpu in steps:
                 print(ROW.format(cache, step, f"{seconds:.1f}", f"{cpu:.1f}"), flush=True)
 
@@ -46,7 +46,7 @@ def arrive(home: Path, cache: Path) -> Iterator[tuple[str, float, float]]:
     for step, command in steps.items():
         began, used = time.monotonic(), spent()
         subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        yield f"{step}", time.monotonic() - began, spent() - used
+        yield step, time.monotonic() - began, spent() - used
     reached = json.loads(result.read_text())["mean_accuracy"]
     assert reached >= TARGET, f"the mesh came to {reached} only"
 

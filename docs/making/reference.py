@@ -50,12 +50,12 @@ BOUNDS = {
 
 def pages() -> dict[str, str]:
     """Texts by their places in the site."""
-    openapi = _openapi()
+    described = openapi()
     return {
         "reference/cli.md": cli(),
         "reference/config.md": config(),
-        "reference/api.md": api(openapi),
-        "reference/openapi.json": json.dumps(openapi, indent=2),
+        "reference/api.md": api(described),
+        "reference/openapi.json": json.dumps(described, indent=2),
     }
 
 
@@ -139,20 +139,20 @@ def kind_of(key: Key) -> str:
     return f"{kind} ≥ {bounds.ge:g}" if bounds.le is None else f"{kind}, {bounds.ge:g} to {bounds.le:g}"
 
 
-def _openapi() -> dict[str, Any]:
-    """The document, whose operations are asked what they are and never called."""
+def openapi() -> dict[str, Any]:
+    """The API's document, whose operations are asked what they are and never called."""
     rooms: Any = [kind.__new__(kind) for kind in (View, Orders, Admissions, Predictions, Diary, Logs)]
     return document(operations(*rooms))
 
 
-def api(openapi: dict[str, Any]) -> str:
+def api(described: dict[str, Any]) -> str:
     """Every path, with what it takes and answers."""
     found = [API]
-    for path, methods in openapi["paths"].items():
+    for path, methods in described["paths"].items():
         for method, told in methods.items():
             found += _operation(f"{method.upper()} {path}", told)
     found.append("## Types\n")
-    for name, schema in openapi["components"]["schemas"].items():
+    for name, schema in described["components"]["schemas"].items():
         found.append(f"### {name}\n\n{_text(schema.get('description'))}\n")
         required = schema.get("required", [])
         rows = []
