@@ -24,12 +24,14 @@ class Node(Struct, frozen=True):
 
     `index` of `count` tells shards of a shared data set apart; a real device has its own data and is 0 of 1. `seed` is
     the same on all nodes of a run: what must be equal everywhere, as the initial vector should be, is drawn from it.
+    Where `trains` is false, `train` is never called, and a factory may do without the training data.
     """
 
     index: int = 0
     count: int = 1
     seed: int = 0
     data: Path | None = None
+    trains: bool = True
 
 
 class Progress(Struct, frozen=True):

@@ -86,7 +86,7 @@ def _inputs(name: str) -> Array:
 
 def _predicted(home: Home, rows: Array) -> tuple[list[Any], list[dict[str, Any]]]:
     """The outputs for `rows`, and which models they are of."""
-    from gossipfl_nodes.daemon.worker import MAX_VALUES
+    from gossipfl_nodes.serving.batches import MAX_VALUES
 
     many = max(1, MAX_VALUES // max(1, rows[0].size))
     outputs, versions = [], []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta, Raw, Struct
 
 from gossipfl.membership.reputation import HALF_LIFE, MAX_STRIKES
-from gossipfl_nodes.daemon.worker import MAX_VALUES
+from gossipfl_nodes.serving.batches import MAX_VALUES
 
 DAY, MONTH = 86_400.0, 31 * 86_400.0
 Seconds = Annotated[float, Meta(description="Seconds.")]
@@ -200,7 +200,12 @@ class Inputs(Struct, frozen=True, forbid_unknown_fields=True):
 class Prediction(Struct, frozen=True):
     """What the served model says."""
 
-    outputs: Annotated[list[Any], Meta(description="A row for each input; null for what is no number.")]
+    outputs: Annotated[
+        Raw,
+        Meta(
+            extra_json_schema={"type": "array", "description": "A row for each input; null for what is no number."},
+        ),
+    ]
     version: Version
 
 

@@ -6,7 +6,6 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.responses import Response
 
-from gossipfl_nodes.control import predicting
 from gossipfl_nodes.control.admitting import Admissions
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
@@ -17,6 +16,7 @@ from gossipfl_nodes.control.web.openapi import document
 from gossipfl_nodes.control.web.operations import Operation, application
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
+from gossipfl_nodes.serving.predictor import ROOM
 
 
 def operations(
@@ -36,7 +36,7 @@ def operations(
         Operation("POST", "/v1/invite", admissions.invite),
         Operation("POST", "/v1/allow", admissions.allow),
         Operation("POST", "/v1/ban", admissions.ban),
-        Operation("POST", "/v1/predict", predictions.predict, room=predicting.ROOM),
+        Operation("POST", "/v1/predict", predictions.predict, room=ROOM),
         Operation("GET", "/v1/log-level", watch.level),
         Operation("PUT", "/v1/log-level", orders.show),
         Operation("POST", "/v1/pause", orders.pause),

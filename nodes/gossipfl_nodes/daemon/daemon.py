@@ -50,6 +50,7 @@ from gossipfl_nodes.network.network import Network, open_network
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
 from gossipfl_nodes.service.manager import Manager
+from gossipfl_nodes.serving.serving import serve_predictions
 from gossipfl_topology import TopologyError
 from gossipfl_topology import load as load_graph
 from gossipfl_topology.live import Fixed, Topology, named
@@ -121,7 +122,7 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 saver = Saver(peer, store, telemetry, config.disk.every)
                 driver = Driver(peer, network, training, saver, telemetry, recorder, gate)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
-                predictions = Predictions(peer, driver, training)
+                predictions = Predictions(home.predictions)
                 orders = Orders(peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id))
                 admissions = Admissions(gate, view, driver, outbox)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
@@ -130,7 +131,7 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                         serve_all, api(view, orders, admissions, predictions, telemetry.diary, logs), socket,
                         config.control.listen, home.token,
                     )  # fmt: skip
-                    nursery.start_soon(predictions.run)
+                    await nursery.start(serve_predictions, home.predictions, config.task, peer, driver)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_heed_signals, stop)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope, manager)

@@ -15,9 +15,10 @@ from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import Peer
 from gossipfl_nodes.daemon.gate import Gate
+from gossipfl_nodes.daemon.process import BIG_MODEL, copy
 from gossipfl_nodes.daemon.saver import Saver
 from gossipfl_nodes.daemon.telemetry import Telemetry
-from gossipfl_nodes.daemon.training import BIG_MODEL, Training, copy
+from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.disk.recorder import Recorder
 from gossipfl_nodes.network.network import Network
 

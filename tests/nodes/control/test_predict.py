@@ -20,8 +20,8 @@ from gossipfl.tasks.digits import digits
 from gossipfl.tasks.task import Node
 from gossipfl_nodes.commands import client
 from gossipfl_nodes.control.predicting import WAITING
-from gossipfl_nodes.daemon.worker import MAX_VALUES, ROWS
 from gossipfl_nodes.disk.store import Store
+from gossipfl_nodes.serving.batches import MAX_VALUES, ROWS
 from tests.nodes.support import Daemon, clean_environment, gossipfl, wait_for
 
 IMAGES = np.random.default_rng(0).random((ROWS + 3, 64)).astype(np.float32)
@@ -154,8 +154,9 @@ def test_a_task_that_dies_of_predicting_costs_only_that_answer(home: Path, make_
     daemon = make_daemon(task__name=f"{home / 'task.py'}:make", network__mdns="false", gossip__interval="0.3")
     daemon.start()
     before = daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
-    with pytest.raises(client.Refused, match="died with status 3"):
+    with pytest.raises(client.Refused, match="died of it"):
         ask(daemon, [[0.5] * 64])
+    assert daemon.events("the predicting process died")[0]["status"] == 3
     daemon.wait_until(lambda status: status["steps"] > before["steps"] + 20, "it goes on")
     assert daemon.stop() == 0
 
