@@ -123,7 +123,10 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 driver = Driver(peer, network, training, saver, telemetry, recorder, gate)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
                 predictions = Predictions(home.predictions)
-                orders = Orders(peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id))
+                orders = Orders(
+                    peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id),
+                    trains=config.task.trains,
+                )  # fmt: skip
                 admissions = Admissions(gate, view, driver, outbox)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
@@ -137,7 +140,7 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope, manager)
                     nursery.start_soon(manager.keep_told, driver.steady)
                     nursery.start_soon(_discover, network, config, gate, unknown)
-                    await driver.run(inbox, outbox)
+                    await driver.run(inbox, outbox, trains=config.task.trains)
                     nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):

@@ -52,9 +52,13 @@ class Driver:
         """The time by the peer's clock."""
         return self._epoch + trio.current_time()
 
-    async def run(self, inbox: trio.MemoryReceiveChannel[ev.Event], outbox: trio.MemorySendChannel[ev.Event]) -> None:
+    async def run(
+        self, inbox: trio.MemoryReceiveChannel[ev.Event], outbox: trio.MemorySendChannel[ev.Event], *, trains: bool
+    ) -> None:
         """Handle events from `inbox` until the peer has been stopped. `outbox` is the other end of it."""
         async with trio.open_nursery() as nursery:
+            if not trains:
+                await self._handle(ev.Paused(), nursery, outbox)
             over = await self._handle(ev.Started(), nursery, outbox)
             while not over:
                 over = await self._handle(await inbox.receive(), nursery, outbox)
