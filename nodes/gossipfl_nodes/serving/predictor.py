@@ -1,19 +1,19 @@
 """The predicting process: the task, the model that was served last, and whoever asks for predictions on a unix socket.
 
 A process of its own, so that no prediction waits for training or delays it. The daemon tells it on its standard input
-that another model is in the slot. One thread, the main one, uses the task, in the order in which things are asked for;
-requests that have gathered meanwhile are predicted together. A request that takes the process down costs what is being
-asked then: the daemon starts another one.
+that another model is in the slot. Each connection has a thread, and one at a time has the task; it answers all requests
+that have gathered meanwhile ("flat combining", Hendler et al., 2010), so that a lone one is not handed from thread to
+thread, and many are predicted together. A request that takes the process down costs what is being asked then: the
+daemon starts another one.
 """
 
 from __future__ import annotations
 
 import os
-import queue
 import socket
 import sys
 import threading
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from http import HTTPStatus
 
@@ -45,27 +45,31 @@ class _Job:
 
     def __init__(self, inputs: Rows) -> None:
         self.inputs = inputs
-        self.done = threading.Event()
         self.outputs: Rows | None = None
         self.version: Version | None = None
         self.error: LocalError | None = None
 
+    @property
+    def done(self) -> bool:
+        return self.outputs is not None or self.error is not None
+
 
 class Predictor:
-    """Predicts in the thread that calls `run`, for others."""
+    """Predicts for threads, from the model that is given to it."""
 
     def __init__(self, at: worker.Loaded, version: Version) -> None:
         self._at, self._version = at, version
-        self._asked: queue.SimpleQueue[_Job | Fresh] = queue.SimpleQueue()
+        self._turn = threading.Lock()
+        self._waiting: deque[_Job] = deque()
 
-    def listen(self) -> None:
-        """Hear of models until the daemon has gone, and the process with it."""
-        for fresh in self._at.asked(Fresh):
-            self._asked.put(fresh)
-        os._exit(0)
+    def renew(self, version: Version) -> None:
+        """Predict from what is in the slot, from now on."""
+        with self._turn:
+            self._at.vector[:] = self._at.slot
+            self._version = version
 
     def predict(self, body: bytes) -> bytes:
-        """The answer to one request, both in JSON; from any thread but that of `run`.
+        """The answer to one request, both in JSON.
 
         Raises:
             LocalError: the request is not allowed, or the task can't tell.
@@ -76,32 +80,21 @@ class Predictor:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise LocalError(str(error)) from None
         job = _Job(rows_in(request.inputs))
-        self._asked.put(job)
-        if not job.done.wait(PATIENCE):
+        self._waiting.append(job)
+        if not self._turn.acquire(timeout=PATIENCE):
             raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, f"not within {PATIENCE:g} s: the task is slow, or many ask")
+        try:
+            if not job.done:  # by who had the turn before
+                gathered = [self._waiting.popleft() for _ in range(len(self._waiting))]
+                for together in _batches([job, *(other for other in gathered if other is not job)]):
+                    self._answer(together)
+        finally:
+            self._turn.release()
         if job.error is not None:
             raise job.error
         assert job.outputs is not None
         assert job.version is not None
         return msgspec.json.encode(Prediction(msgspec.Raw(msgspec.json.encode(job.outputs.tolist())), job.version))
-
-    def run(self) -> None:
-        """Predict for ever."""
-        while True:
-            jobs: list[_Job] = []
-            asked: _Job | Fresh | None = self._asked.get()
-            while isinstance(asked, _Job):
-                jobs.append(asked)
-                try:
-                    asked = self._asked.get_nowait()
-                except queue.Empty:
-                    asked = None
-            for together in _batches(jobs):
-                self._answer(together)
-            if asked is not None:
-                self._at.vector[:] = self._at.slot
-                self._version = asked.version
-                self._at.answer(worker.Answer())
 
     def _answer(self, jobs: list[_Job]) -> None:
         """Answer jobs whose rows have one shape; if that fails, each alone, as one may be the reason."""
@@ -116,10 +109,8 @@ class Predictor:
             jobs[0].error = error
         else:
             for job in jobs:
-                job.outputs, outputs = outputs[: len(job.inputs)], outputs[len(job.inputs) :]
                 job.version = self._version
-        for job in jobs:
-            job.done.set()
+                job.outputs, outputs = outputs[: len(job.inputs)], outputs[len(job.inputs) :]
 
 
 def _batches(jobs: list[_Job]) -> Iterator[list[_Job]]:
@@ -139,14 +130,17 @@ def main() -> None:
     at, (descriptor,) = worker.loaded(sys.argv[1:])
     if at is None:
         return
-    first = next(at.asked(Fresh))
-    at.vector[:] = at.slot
-    at.answer(worker.Answer())
+    models = at.asked(Fresh)
+    first = next(models)
     predictor = Predictor(at, first.version)
+    predictor.renew(first.version)
+    at.answer(worker.Answer())
     server = Server(socket.socket(fileno=int(descriptor)), PATH, ROOM, predictor.predict)
-    for work in (predictor.listen, server.serve_forever):
-        threading.Thread(target=work, daemon=True).start()
-    predictor.run()
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for fresh in models:
+        predictor.renew(fresh.version)
+        at.answer(worker.Answer())
+    os._exit(0)  # whatever others do
 
 
 if __name__ == "__main__":
