@@ -137,6 +137,10 @@ class MLP:
             a = np.maximum(a @ hidden_weight + hidden_bias, 0)
         return _softmax(a @ weight + bias)
 
+    def calibration(self) -> tuple[Inputs, Labels]:
+        """The held-out set."""
+        return scaled(self._x_test), self._y_test
+
     def _step(self, layers: list[tuple[Inputs, Inputs]], x: Inputs, y: Labels) -> float:
         activations = [x]
         for weight, bias in layers[:-1]:

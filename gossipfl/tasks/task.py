@@ -77,6 +77,19 @@ class Scheduled(Protocol):
         ...
 
 
+@runtime_checkable
+class Calibrated(Protocol):
+    """A task that can tell how far off its predictions may be (`gossipfl.uncertainty`)."""
+
+    def calibration(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.generic]]:
+        """Rows that nobody trains on, like those that will be predicted from, and what is true of them.
+
+        Inputs are of shape (n, …), as for `predict`. Targets are class numbers, shape (n,), where `predict` gives a
+        value for each class, shape (n, classes), best its probability; otherwise floats, of the shape of the outputs.
+        """
+        ...
+
+
 def train(task: Task, vector: Vector, steps: int, rng: np.random.Generator, age: float) -> Progress:
     """One training of `task` on a `vector` of that `age`; see Task.train and Scheduled.schedule."""
     if isinstance(task, Scheduled):

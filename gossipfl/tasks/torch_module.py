@@ -17,6 +17,7 @@ from torch.utils.data import Dataset, default_collate
 from gossipfl.errors import LocalError
 from gossipfl.model.schema import Schema, Tensor, Vector
 from gossipfl.tasks.task import DEFAULT_STEPS, Progress
+from gossipfl.uncertainty.quantile import ENOUGH
 
 Example: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -133,6 +134,15 @@ class TorchTask:
         self._module.eval()
         outputs: npt.NDArray[np.float32] = self._module(torch.from_numpy(inputs)).numpy()
         return outputs
+
+    def calibration(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.generic]]:
+        """As many of the held-out data as are of use, at random; none if the task was given none."""
+        count = len(self._test) if self._test is not self._dataset else 0  # type: ignore[arg-type]
+        if not count:
+            raise LocalError("torch task: was given no `test` data to tell from how far off predictions may be")
+        rows = np.random.default_rng(0).permutation(count)[:ENOUGH]
+        inputs, targets = self._examples(self._test, rows)
+        return inputs.numpy(), targets.numpy()
 
     def _bind(self, vector: Vector) -> None:
         """Make the module's tensors views into `vector`."""

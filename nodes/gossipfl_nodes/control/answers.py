@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw, Struct
 
@@ -195,9 +195,27 @@ class Inputs(Struct, frozen=True, forbid_unknown_fields=True):
             }
         ),
     ]
+    coverage: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None,
+        Meta(description="How often what is said of the uncertainty is to hold the truth; null if nothing is to be."),
+    ] = None
 
 
-class Prediction(Struct, frozen=True):
+class Uncertainty(Struct, frozen=True, omit_defaults=True):
+    """What holds the truth, for each output, or for each row in a set of labels."""
+
+    coverage: Annotated[
+        float, Meta(description="How often it does, at the least, if inputs are like those that were held out.")
+    ]
+    rows: Annotated[int, Meta(description="That were held out, and told it.")]
+    lower: Annotated[list[Any] | None, Meta(description="Of numbers: a row for each input.")] = None
+    upper: Annotated[list[Any] | None, Meta(description="Of numbers: a row for each input.")] = None
+    labels: Annotated[
+        list[list[int]] | None, Meta(description="Of classes: the likely ones for each row, likeliest first.")
+    ] = None
+
+
+class Prediction(Struct, frozen=True, omit_defaults=True):
     """What the served model says."""
 
     outputs: Annotated[
@@ -207,6 +225,7 @@ class Prediction(Struct, frozen=True):
         ),
     ]
     version: Version
+    uncertainty: Uncertainty | None = None
 
 
 class Ping(Struct, frozen=True, forbid_unknown_fields=True):

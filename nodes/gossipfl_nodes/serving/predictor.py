@@ -25,6 +25,7 @@ from gossipfl_nodes.control.answers import Inputs, Prediction, Version
 from gossipfl_nodes.control.web.problems import Refusal
 from gossipfl_nodes.daemon import worker
 from gossipfl_nodes.serving.batches import ROWS, Rows, predicted, rows_in
+from gossipfl_nodes.serving.calibrating import Calibration
 from gossipfl_nodes.serving.server import Server
 
 PATH = "/v1/predict"
@@ -43,15 +44,9 @@ class Fresh(msgspec.Struct):
 class _Job:
     """One request, and what came of it."""
 
-    def __init__(self, inputs: Rows) -> None:
-        self.inputs = inputs
-        self.outputs: Rows | None = None
-        self.version: Version | None = None
-        self.error: LocalError | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.outputs is not None or self.error is not None
+    def __init__(self, inputs: Rows, coverage: float | None) -> None:
+        self.inputs, self.coverage = inputs, coverage
+        self.answer: Prediction | LocalError | None = None
 
 
 class Predictor:
@@ -59,6 +54,7 @@ class Predictor:
 
     def __init__(self, at: worker.Loaded, version: Version) -> None:
         self._at, self._version = at, version
+        self._calibration = Calibration(at.task)
         self._turn = threading.Lock()
         self._waiting: deque[_Job] = deque()
 
@@ -67,6 +63,7 @@ class Predictor:
         with self._turn:
             self._at.vector[:] = self._at.slot
             self._version = version
+            self._calibration.forget()
 
     def predict(self, body: bytes) -> bytes:
         """The answer to one request, both in JSON.
@@ -79,22 +76,20 @@ class Predictor:
             request = msgspec.json.decode(body, type=Inputs)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise LocalError(str(error)) from None
-        job = _Job(rows_in(request.inputs))
+        job = _Job(rows_in(request.inputs), request.coverage)
         self._waiting.append(job)
         if not self._turn.acquire(timeout=PATIENCE):
             raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, f"not within {PATIENCE:g} s: the task is slow, or many ask")
         try:
-            if not job.done:  # by who had the turn before
+            if job.answer is None:  # else by who had the turn before
                 gathered = [self._waiting.popleft() for _ in range(len(self._waiting))]
                 for together in _batches([job, *(other for other in gathered if other is not job)]):
                     self._answer(together)
         finally:
             self._turn.release()
-        if job.error is not None:
-            raise job.error
-        assert job.outputs is not None
-        assert job.version is not None
-        return msgspec.json.encode(Prediction(msgspec.Raw(msgspec.json.encode(job.outputs.tolist())), job.version))
+        if isinstance(job.answer, LocalError):
+            raise job.answer
+        return msgspec.json.encode(job.answer)
 
     def _answer(self, jobs: list[_Job]) -> None:
         """Answer jobs whose rows have one shape; if that fails, each alone, as one may be the reason."""
@@ -106,11 +101,20 @@ class Predictor:
                 for job in jobs:
                     self._answer([job])
                 return
-            jobs[0].error = error
+            jobs[0].answer = error
         else:
             for job in jobs:
-                job.version = self._version
-                job.outputs, outputs = outputs[: len(job.inputs)], outputs[len(job.inputs) :]
+                self._tell(job, outputs[: len(job.inputs)])
+                outputs = outputs[len(job.inputs) :]
+
+    def _tell(self, job: _Job, outputs: Rows) -> None:
+        try:
+            uncertainty = None
+            if job.coverage is not None:
+                uncertainty = self._calibration.uncertainty(self._at.vector, outputs, job.coverage)
+            job.answer = Prediction(msgspec.Raw(msgspec.json.encode(outputs.tolist())), self._version, uncertainty)
+        except LocalError as error:
+            job.answer = error
 
 
 def _batches(jobs: list[_Job]) -> Iterator[list[_Job]]:

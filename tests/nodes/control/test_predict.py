@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from gossipfl.cli import Exit
-from gossipfl.tasks.digits import digits
+from gossipfl.tasks.digits import HELD_OUT, digits
 from gossipfl.tasks.task import Node
 from gossipfl_nodes.commands import client
 from gossipfl_nodes.control.predicting import WAITING
@@ -138,9 +138,33 @@ def test_a_pickle_is_never_loaded(pair: tuple[Daemon, Daemon], tmp_path: Path) -
         assert "Traceback" not in refused.stderr
 
 
+def test_with_coverage_come_sets_of_labels(pair: tuple[Daemon, Daemon]) -> None:
+    here, _ = pair
+    found = client.post(here.home, "/v1/predict", {"inputs": IMAGES.tolist(), "coverage": 0.995}, timeout=60)
+    about, outputs = found["uncertainty"], np.array(found["outputs"])
+    assert (about["coverage"], about["rows"]) == (0.995, HELD_OUT)
+    assert [labels[0] for labels in about["labels"]] == outputs.argmax(axis=1).tolist()
+    inside = [outputs[row, label] for row, labels in enumerate(about["labels"]) for label in labels[1:]]
+    outside = [outputs[row, label] for row, labels in enumerate(about["labels"]) for label in {*range(10)} - {*labels}]
+    assert max(outside) < min(inside)
+    with pytest.raises(client.Refused, match=f"takes 9999 held-out rows, and there are {HELD_OUT}"):
+        client.post(here.home, "/v1/predict", {"inputs": IMAGES[:1].tolist(), "coverage": 0.9999})
+
+
+def test_the_command_tells_how_sure_it_is(pair: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    rows = np.tile(IMAGES, (MAX_VALUES // IMAGES.size + 1, 1))
+    np.save(tmp_path / "in.npy", rows)
+    ask_for = ("predict", tmp_path / "in.npy", "--home", pair[0].home.path, "--coverage", "0.8")
+    plain, as_json = gossipfl(*ask_for), gossipfl(*ask_for, "--json")
+    assert len(json.loads(as_json.stdout)["uncertainty"]["labels"]) == len(rows) == len(plain.stdout.splitlines())
+    assert all(line.endswith("}") for line in plain.stdout.splitlines())
+    refused = gossipfl(*ask_for, "--out", tmp_path / "out.npy")
+    assert refused.returncode == Exit.USAGE
+
+
 SLOW = (
     "import time\n"
-    "from gossipfl.tasks.digits import digits\n"
+    "from gossipfl.tasks.digits import HELD_OUT, digits\n"
     "def make(node):\n"
     "    task = digits(node)\n"
     "    inner = task.predict\n"
