@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from gossipfl.errors import LocalError
 from gossipfl.model.schema import Schema, Tensor, Vector
+from gossipfl.tasks.onnx_graph import perceptron
 from gossipfl.tasks.task import DEFAULT_STEPS, Progress
 
 Inputs = npt.NDArray[np.float32]
@@ -140,6 +141,10 @@ class MLP:
     def calibration(self) -> tuple[Inputs, Labels]:
         """The held-out set."""
         return scaled(self._x_test), self._y_test
+
+    def onnx(self, vector: Vector) -> bytes:
+        """The model as an ONNX file."""
+        return perceptron(self._layers(vector))
 
     def _step(self, layers: list[tuple[Inputs, Inputs]], x: Inputs, y: Labels) -> float:
         activations = [x]

@@ -90,6 +90,15 @@ class Calibrated(Protocol):
         ...
 
 
+@runtime_checkable
+class Exportable(Protocol):
+    """A task whose model other runtimes can predict from."""
+
+    def onnx(self, vector: Vector) -> bytes:
+        """An ONNX model that predicts as `predict` does: from one input, shape (n, …), to one output, for any n."""
+        ...
+
+
 def train(task: Task, vector: Vector, steps: int, rng: np.random.Generator, age: float) -> Progress:
     """One training of `task` on a `vector` of that `age`; see Task.train and Scheduled.schedule."""
     if isinstance(task, Scheduled):

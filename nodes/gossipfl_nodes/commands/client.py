@@ -65,22 +65,22 @@ def follow(home: Home, path: str) -> Iterator[Any]:
     Raises:
         NotRunning, LocalError: as `get`.
     """
-    with _asked(home, "GET", path, timeout=STREAM_TIMEOUT) as response:
+    with asked(home, "GET", path, timeout=STREAM_TIMEOUT) as response:
         for line in response:
             if line.startswith(b"data: "):
                 yield json.loads(line.removeprefix(b"data: "))
 
 
 def _ask(home: Home, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT) -> bytes:
-    with _asked(home, method, path, body, timeout=timeout) as response:
+    with asked(home, method, path, body, timeout=timeout) as response:
         return response.read()
 
 
 @contextlib.contextmanager
-def _asked(
+def asked(
     home: Home, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT
 ) -> Iterator[http.client.HTTPResponse]:
-    """The answer, still to be read."""
+    """The answer, still to be read; raises as `get`."""
     connection = UnixConnection(str(home.socket), timeout)
     try:
         connection.request(method, path, None if body is None else json.dumps(body))

@@ -228,6 +228,13 @@ class Prediction(Struct, frozen=True, omit_defaults=True):
     uncertainty: Uncertainty | None = None
 
 
+class Exporting(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to export the served model."""
+
+    format: Literal["safetensors", "onnx"]
+    int8: Annotated[bool, Meta(description="Of ONNX: weights in int8, a quarter of the bytes.")] = False
+
+
 class Ping(Struct, frozen=True, forbid_unknown_fields=True):
     """Whom to ask whether it is there."""
 

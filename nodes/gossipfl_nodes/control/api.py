@@ -7,6 +7,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 
 from gossipfl_nodes.control.admitting import Admissions
+from gossipfl_nodes.control.exporting import MEDIA_TYPE, Exports
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.view import View
@@ -20,7 +21,8 @@ from gossipfl_nodes.serving.predictor import ROOM
 
 
 def operations(
-    view: View, orders: Orders, admissions: Admissions, predictions: Predictions, diary: Diary, logs: Logs
+    view: View, orders: Orders, admissions: Admissions, predictions: Predictions, exports: Exports, diary: Diary,
+    logs: Logs,
 ) -> list[Operation]:  # fmt: skip
     """All that the API can do."""
     watch = Watch(diary, logs)
@@ -37,6 +39,7 @@ def operations(
         Operation("POST", "/v1/allow", admissions.allow),
         Operation("POST", "/v1/ban", admissions.ban),
         Operation("POST", "/v1/predict", predictions.predict, room=ROOM),
+        Operation("POST", "/v1/export", exports.export, media=(MEDIA_TYPE,)),
         Operation("GET", "/v1/log-level", watch.level),
         Operation("PUT", "/v1/log-level", orders.show),
         Operation("POST", "/v1/pause", orders.pause),
@@ -48,10 +51,11 @@ def operations(
 
 
 def api(
-    view: View, orders: Orders, admissions: Admissions, predictions: Predictions, diary: Diary, logs: Logs
+    view: View, orders: Orders, admissions: Admissions, predictions: Predictions, exports: Exports, diary: Diary,
+    logs: Logs,
 ) -> Starlette:  # fmt: skip
     """The ASGI application, which also has its own documentation."""
-    told = operations(view, orders, admissions, predictions, diary, logs)
+    told = operations(view, orders, admissions, predictions, exports, diary, logs)
 
     async def documentation() -> Response:
         """What you are reading."""

@@ -27,6 +27,7 @@ from gossipfl.protocol.recording.records import Origin
 from gossipfl.wire.messages import max_body
 from gossipfl_nodes.control.admitting import Admissions
 from gossipfl_nodes.control.api import api
+from gossipfl_nodes.control.exporting import Exports
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.view import View
@@ -122,7 +123,7 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 saver = Saver(peer, store, telemetry, config.disk.every)
                 driver = Driver(peer, network, training, saver, telemetry, recorder, gate)
                 view = View(peer, driver, network, training, telemetry, config.task.name)
-                predictions = Predictions(home.predictions)
+                predictions, exports = Predictions(home.predictions), Exports(home.state, config.task, peer, driver)
                 orders = Orders(
                     peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id),
                     trains=config.task.trains,
@@ -131,7 +132,7 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
                     await nursery.start(
-                        serve_all, api(view, orders, admissions, predictions, telemetry.diary, logs), socket,
+                        serve_all, api(view, orders, admissions, predictions, exports, telemetry.diary, logs), socket,
                         config.control.listen, home.token,
                     )  # fmt: skip
                     await nursery.start(serve_predictions, home.predictions, config.task, peer, driver)

@@ -63,6 +63,8 @@ class Answer(msgspec.Struct):
     loss: float = 0.0
     seconds: float = 0.0
     metrics: dict[str, float] = {}
+    report: str = ""
+    """In JSON, of an export."""
 
 
 def slot_of(memory: int) -> Vector:

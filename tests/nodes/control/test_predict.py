@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,7 +21,7 @@ from gossipfl_nodes.commands import client
 from gossipfl_nodes.control.predicting import WAITING
 from gossipfl_nodes.disk.store import Store
 from gossipfl_nodes.serving.batches import MAX_VALUES, ROWS
-from tests.nodes.support import Daemon, clean_environment, gossipfl, wait_for
+from tests.nodes.support import Daemon, clean_environment, gossipfl, settle, wait_for
 
 IMAGES = np.random.default_rng(0).random((ROWS + 3, 64)).astype(np.float32)
 
@@ -36,14 +35,7 @@ def test_a_prediction_is_that_of_the_served_model(make_daemon: Callable[..., Dae
     daemon = make_daemon(network__mdns="false", gossip__interval="0.05", gossip__momentum="none")
     daemon.start()
     daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
-    client.post(daemon.home, "/v1/pause")
-
-    def settles() -> bool:
-        before = client.get(daemon.home, "/v1/model")["sha256"]
-        time.sleep(0.5)  # ten intervals
-        return bool(client.get(daemon.home, "/v1/model")["sha256"] == before)
-
-    wait_for(settles, "the average has come to rest")
+    settle(daemon)
     answer = ask(daemon, IMAGES.tolist())
     version = client.get(daemon.home, "/v1/model")["version"]
     assert daemon.stop() == 0
