@@ -113,7 +113,7 @@ class TorchTask:
 
     @torch.no_grad()
     def evaluate(self, vector: Vector) -> dict[str, float]:
-        """Mean `loss` on the held-out data, and `accuracy` where the targets are class numbers."""
+        """Mean `loss` on the held-out data, if there are any, and `accuracy` where the targets are class numbers."""
         self._bind(vector)
         self._module.eval()
         count = len(self._test)  # type: ignore[arg-type]
@@ -126,6 +126,8 @@ class TorchTask:
             classes = not targets.is_floating_point() and outputs.ndim == targets.ndim + 1
             if classes:
                 correct += int((outputs.argmax(dim=1) == targets).sum())
+        if not count:
+            return {}
         metrics = {"loss": total / count}
         return {"accuracy": correct / count, **metrics} if classes else metrics
 
