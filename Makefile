@@ -9,7 +9,7 @@ MINUTES ?= 20
 # As the command line has it; on two cores, threads for small matrices take twice as long as none.
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: help setup demo test lint fuzz bench lab interop soak clean
+.PHONY: help setup demo test lint fuzz bench lab interop page soak clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ lab: $(VENV)/.installed-dev ## twelve daemons behind a switch: partitions, kills
 interop: $(VENV)/.installed-dev ## js-libp2p in a mesh of ours; needs node and npm
 	npm install --silent --prefix tests/interop --no-audit --no-fund --no-package-lock
 	$(BIN)/python -m pytest tests/interop -m interop
+
+page: $(VENV)/.installed-dev ## the page in a browser, over eight daemons; needs chromium and npm
+	npm install --silent --prefix tests/nodes/page --no-audit --no-fund --no-package-lock
+	$(BIN)/python -m pytest tests/nodes/page -m "page or not page"
 
 soak: $(VENV)/.installed-dev ## ten thousand seeds of chaos, and more (SOAK="--seeds N" or "--seconds S", MINUTES=20 of kills)
 	$(BIN)/python -m tests.sims.gate $(SOAK)

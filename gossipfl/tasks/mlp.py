@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from gossipfl.errors import LocalError
 from gossipfl.model.schema import Schema, Tensor, Vector
-from gossipfl.tasks.onnx_graph import perceptron
+from gossipfl.tasks.onnx_graph import classifier
 from gossipfl.tasks.task import DEFAULT_STEPS, Progress
 
 Inputs = npt.NDArray[np.float32]
@@ -144,7 +144,7 @@ class MLP:
 
     def onnx(self, vector: Vector) -> bytes:
         """The model as an ONNX file."""
-        return perceptron(self._layers(vector))
+        return classifier(self._layers(vector))
 
     def _step(self, layers: list[tuple[Inputs, Inputs]], x: Inputs, y: Labels) -> float:
         activations = [x]

@@ -13,7 +13,7 @@ IR = 8
 """Of the same."""
 
 
-def perceptron(layers: Iterable[tuple[Vector, Vector]]) -> bytes:
+def classifier(layers: Iterable[tuple[Vector, Vector]]) -> bytes:
     """The model file of ReLU layers with a softmax behind the last one.
 
     Input `inputs`, shape (n, features), and output `outputs`, shape (n, classes), are float32.
