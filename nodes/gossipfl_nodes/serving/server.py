@@ -10,6 +10,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingMixIn, UnixStreamServer
@@ -22,6 +23,9 @@ CONNECTIONS = 32
 """Open at a time, each with a thread; one more is told to try again."""
 IDLE = 60.0
 """Seconds that a connection may be silent."""
+
+LINGER = 1.0
+"""Seconds for a client that was refused to see it and to go."""
 
 Answer = Callable[[bytes], bytes]
 """From the body of a request to that of its answer, both in JSON."""
@@ -95,10 +99,12 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(reply(HTTPStatus.OK, body, "application/json", close=self.close_connection))
 
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
+        """Refuse what the base class can't read, or has no method for."""
+        self.close_connection = True
+        self._refuse(HTTPStatus(code), message or HTTPStatus(code).phrase)
+
     def _body(self) -> bytes:
-        if self.path != self.server.path:
-            self.close_connection = True
-            raise Refusal(HTTPStatus.NOT_FOUND, f"POST {self.path}: allowed is {self.server.path}")
         size = self.headers.get("Content-Length", "")
         if not (size.isascii() and size.isdecimal() and len(size) < 20):
             self.close_connection = True
@@ -106,10 +112,19 @@ class _Handler(BaseHTTPRequestHandler):
         if int(size) > self.server.room:
             self.close_connection = True
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {self.server.room} bytes")
-        return self.rfile.read(int(size))
+        body = self.rfile.read(int(size))
+        if self.path != self.server.path:
+            raise Refusal(HTTPStatus.NOT_FOUND, f"POST {self.path}: allowed is {self.server.path}")
+        return body
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         self.wfile.write(reply(status, problem(status, detail), MEDIA_TYPE, close=self.close_connection))
+        if self.close_connection:  # not before the client, which may be sending still, and would not see why
+            self.connection.settimeout(LINGER)
+            left = self.server.room
+            with suppress(OSError):
+                while left > 0 and (more := self.connection.recv(1 << 16)):
+                    left -= len(more)
 
     def log_message(self, *_: Any) -> None:
         """Nothing: the answer tells."""

@@ -137,6 +137,16 @@ def test_what_is_not_allowed_is_told_and_the_next_connection_works(
     assert asked_alone(daemon, [[1, 1]])[0] == 200
 
 
+def test_what_is_no_request_for_a_prediction_is_told_so(daemon: Daemon, connection: UnixConnection) -> None:
+    connection.request("GET", PATH)
+    response = connection.getresponse()
+    assert (response.status, json.loads(response.read())["status"]) == (501, 501)
+    with closing(UnixConnection(str(daemon.home.predictions), GENEROUS)) as other:
+        other.connect()
+        other.sock.sendall(b"hello\r\n\r\n")
+        assert b"400 Bad Request" in other.sock.recv(4096)
+
+
 def test_one_connection_too_many_is_told_to_try_again(daemon: Daemon) -> None:
     held = [UnixConnection(str(daemon.home.predictions), GENEROUS) for _ in range(CONNECTIONS)]
     try:
