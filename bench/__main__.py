@@ -7,6 +7,7 @@ import sys
 
 ROOMS = {
     "daemon": {
+        "newcomer": "from a clone to a mesh that has learnt, with an empty and with a full pip cache",
         "startup": "how fast the command line answers, and what an idle daemon weighs",
         "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
         "flood": "fifty strangers flood a daemon: what honest peers keep of their rate, memory",

@@ -29,6 +29,12 @@ from gossipfl_nodes.demo.mesh import Member, Mesh, Plan
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.wiring import NODES, wire
 
+EXAMPLES = """examples:
+  gossipfl demo
+  gossipfl demo --kill 2 --html report.html
+  gossipfl demo --nodes 12 --topology regular:k=4 --set codec=int8 --until 0.9
+  gossipfl demo --task cnn.py:digits_cnn --nodes 4 --seconds 30 --json result.json
+"""
 OWN_KEYS = ("gossip.mesh", "gossip.topology", "gossip.role")
 """What other options decide."""
 MOST = 64
@@ -63,7 +69,10 @@ def demo(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("gossipfl demo", description=demo.__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        "gossipfl demo", description=demo.__doc__, epilog=EXAMPLES, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument(
         "--nodes",
         type=int,

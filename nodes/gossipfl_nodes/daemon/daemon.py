@@ -136,6 +136,7 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 admissions = Admissions(gate, view, driver, outbox)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
+                    await nursery.start(_heed_signals, stop)  # who hears of this daemon may stop it at once
                     await nursery.start(
                         serve_all, api(view, orders, admissions, predictions, exports, telemetry.diary, logs), socket,
                         port,
@@ -143,7 +144,6 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                     await nursery.start(serve_predictions, home.predictions, config.task, peer, driver)
                     nursery.start_soon(view.remember)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
-                    nursery.start_soon(_heed_signals, stop)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope, manager)
                     nursery.start_soon(manager.keep_told, driver.steady)
                     nursery.start_soon(_discover, network, config, gate, unknown)
@@ -209,8 +209,9 @@ async def _stop_driver(
     await outbox.send(Stopping())
 
 
-async def _heed_signals(stop: trio.Event) -> None:
+async def _heed_signals(stop: trio.Event, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for number in signals:
             if stop.is_set():
                 os._exit(128 + number)
