@@ -91,7 +91,7 @@ def _cpu() -> float:
     """Seconds of CPU time of the browser's processes so far."""
     below = psutil.Process().children(recursive=True)
     times = [process.cpu_times() for process in below if process.name().startswith(("chrom", "headless"))]
-    return sum(time.user + time.system for time in times)
+    return float(sum(time.user + time.system for time in times))
 
 
 class _Mesh:

@@ -14,6 +14,7 @@ from typing import Any
 from gossipfl import completion
 from gossipfl_nodes.control.admitting import Admissions
 from gossipfl_nodes.control.api import operations
+from gossipfl_nodes.control.exporting import Exports
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.view import View
@@ -141,7 +142,7 @@ def kind_of(key: Key) -> str:
 
 def openapi() -> dict[str, Any]:
     """The API's document, whose operations are asked what they are and never called."""
-    rooms: Any = [kind.__new__(kind) for kind in (View, Orders, Admissions, Predictions, Diary, Logs)]
+    rooms: Any = [kind.__new__(kind) for kind in (View, Orders, Admissions, Predictions, Exports, Diary, Logs)]
     return document(operations(*rooms))
 
 
