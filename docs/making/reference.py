@@ -78,7 +78,7 @@ def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
         if not _is_key(action) and action.dest != "help" and action not in below
     ]
     if rows:
-        yield _table(("", ""), rows)
+        yield _table(("argument", "what it is"), rows)
     if parser.epilog:
         yield "```sh\n" + "\n".join(line[2:] for line in parser.epilog.strip().splitlines()[1:]) + "\n```\n"
     for action in below:

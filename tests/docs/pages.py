@@ -33,8 +33,8 @@ PAGES = {str(path.relative_to(ROOT)): path for path in [ROOT / "README.md", *sor
 """By their paths from the root of the repository."""
 BLOCK = re.compile(r"^( *)```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 LANGUAGES = {"console", "python", "sh", "text", "toml", "yaml", "json"}
-SECONDS = 400.0
-"""For a page."""
+SECONDS = 900.0
+"""For a page, on a busy machine."""
 YOURS = "/home/you"
 """What the home is called in what is shown."""
 END = "\x1e"
