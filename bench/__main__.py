@@ -12,6 +12,7 @@ ROOMS = {
         "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
         "flood": "fifty strangers flood a daemon: what honest peers keep of their rate, memory",
         "isolation": "training in a process or in a thread: delay of the event loop",
+        "predict": "predictions beside training: latency, rate on one core, and what training loses",
         "page": "the page in a browser: first paint, bytes, and frames a second at 100 and 1,000 devices",
         "large": "a model of 100 MB between two daemons: delay of the event loop, memory",
     },

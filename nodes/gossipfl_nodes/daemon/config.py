@@ -73,6 +73,13 @@ class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     index: Annotated[int, Meta(ge=0, description="This node's number, where a data set is dealt out to nodes.")] = 0
     count: Annotated[int, Meta(ge=1, description="How many nodes a data set is dealt out to; 1 keeps all of it.")] = 1
     seed: Annotated[int, Meta(ge=0, description="Seed of the initial model; the same on all nodes.")] = 0
+    trains: Annotated[
+        bool,
+        Meta(
+            description="Whether this device trains. One that does not merges what others learn, passes it on and"
+            " predicts, and its task need not load training data."
+        ),
+    ] = True
 
 
 LEVELS = ("debug", "info", "warning", "error")

@@ -1,7 +1,8 @@
 """The history: how a device has learnt since it was started, as curves of bounded length.
 
-When there are more than `MOST` samples, every second one goes, and from then on half as many come: what is kept always spans the
-whole time, evenly, whether that is a minute or a year. Knows no clock; whoever samples asks `every` how long to wait.
+When there are more than `MOST` samples, every second one goes, and from then on half as many come: what is kept always
+spans the whole time, evenly, whether that is a minute or a year. Knows no clock; whoever samples asks `every` how long
+to wait.
 """
 
 from __future__ import annotations
