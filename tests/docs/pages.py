@@ -7,7 +7,7 @@ A page's blocks are, by what stands behind the three backticks:
 * any language with title="FILE": that file, written there before what follows is run.
 * `python` without a title: run there, too.
 * `sh`: not run here, as it needs root, other devices, or long. The command line's own parser reads the gossipfl in it.
-* `text`, `toml`, `yaml`, …: to be looked at.
+* `text`, `toml`, `yaml`, …, or nothing: to be looked at.
 
 A file beside the page that it links to is there as well.
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = {str(path.relative_to(ROOT)): path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
 """By their paths from the root of the repository."""
 BLOCK = re.compile(r"^( *)```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-LANGUAGES = {"console", "python", "sh", "text", "toml", "yaml", "json"}
+LANGUAGES = {"", "console", "python", "sh", "text", "toml", "yaml", "json"}
 SECONDS = 900.0
 """For a page, on a busy machine."""
 YOURS = "/home/you"
