@@ -12,7 +12,12 @@ from typing import cast
 from gossipfl.errors import LocalError
 from gossipfl.tasks.task import Factory
 
-BUILT_IN = {"digits": "gossipfl.tasks.digits", "softmax": "gossipfl.tasks.digits", "npz": "gossipfl.tasks.npz"}
+BUILT_IN = {
+    "digits": "gossipfl.tasks.digits",
+    "softmax": "gossipfl.tasks.digits",
+    "npz": "gossipfl.tasks.npz",
+    "sensors": "gossipfl.tasks.sensors.task",
+}
 """Built-in tasks: the module, which has a factory of the same name."""
 
 
