@@ -136,7 +136,7 @@ def seldom_collected() -> Iterator[None]:
 
 def build(scenario: Scenario, seed: int, trace: IO[str] | None = None) -> World:
     """The world of `scenario`, in which nothing runs yet."""
-    make = load(scenario.task.name)
+    make = load(scenario.task.name, scenario.task.options)
     data = Path(scenario.task.data) if scenario.task.data else None
     try:
         wiring = wire(scenario.gossip.topology, scenario.nodes, seed)

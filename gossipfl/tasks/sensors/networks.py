@@ -58,7 +58,7 @@ class Residual:
             rows = rng.integers(len(data), size=BATCH)
             activations = perceptron.forward(stack, data.x[rows])
             error = activations[-1] - data.y[rows]
-            np.nan_to_num(error, copy=False)
+            error[np.isnan(error)] = 0
             total += float(np.mean(error**2))
             perceptron.descend(stack, activations, error * np.float32(2 / error.size), np.float32(LEARNING_RATE))
         return Progress(steps, steps * BATCH, total / steps)

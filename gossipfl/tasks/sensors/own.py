@@ -1,7 +1,7 @@
 """A sensor's own model, which never leaves it, and how far it is to be believed beside the city's.
 
 The own model is ridge regression from the windows' features to the changes (Hoerl, Kennard 1970): exact, of 180
-numbers, and by its prior close to "as it is" where the sensor has seen little. What is served is the city's forecast and
+numbers, and by its prior close to "as it is" where the sensor has seen little. Served is the city's forecast and
 a weight λ in [0, 1] of the way to the own one, as in APFL (Deng et al. 2020), by stacking (Wolpert 1992; Breiman 1996):
 the λ that would have been best for windows that the own model had not seen, drawn towards a half.
 
