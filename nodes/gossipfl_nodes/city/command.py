@@ -100,7 +100,7 @@ def _roads(given: argparse.Namespace, ids: list[str], notes: list[str]) -> Graph
     notes += [f"{given.graph}: {note}" for note in loaded.notes if "isolated" not in note]
     if graph.names is None and not set(ids) <= set(graph.labels):
         header = sensors.header(given.data) if given.data else []
-        named = {len(header): header, len(ids): ids}.get(n)
+        named = next((names for names in (header, ids) if len(names) == n), None)
         if named is None:
             rule = "allowed are names, or as many nodes as the table or the list has sensors, in its order"
             raise LocalError(f"{given.graph}: {n} nodes without names, and {given.sensors} has {len(ids)}: {rule}")
@@ -170,6 +170,7 @@ def up(arguments: list[str]) -> int:
             _watch(daemons, given.seconds)
         except KeyboardInterrupt:
             print(file=sys.stderr)
+        daemons.observe()
         rows = [_row(entry, member) for entry, member in zip(found.devices, members, strict=True)]
     if given.json:
         print_json(rows)
@@ -195,7 +196,6 @@ def _watch(daemons: Any, seconds: float | None) -> None:
                 f"{daemons.elapsed:5.0f} s  {learning} of {len(daemons.members)} learn  {told}", file=sys.stderr, flush=True
             )
         time.sleep(LOOK_EVERY)
-    daemons.observe()
 
 
 def _judged(metrics: list[dict[str, float]]) -> list[str]:

@@ -37,6 +37,8 @@ TASK = "sensors"
 NEIGHBOURS = "neighbours.json"
 INTERVAL = 300
 """Seconds between two publishes: readings come every five minutes, and there is little news in between."""
+MOMENTUM = "none"
+"""The task's steps are large. With the quasi-global momentum that suits others, twelve sensors of Los Angeles diverge."""
 BEGIN = 16
 """Addresses that a device begins from at the most; peers tell each other about the rest."""
 OWN_KEYS = (
@@ -74,7 +76,7 @@ def write(fleet: Path, plan: Plan) -> Inventory:
     Raises:
         LocalError: it is there already and not empty, a key or value is wrong, or it can't be written.
     """
-    _device_config(plan, 0, [""] * plan.graph.n)  # is it a configuration?
+    template(_device_config(plan, 0, [""] * plan.graph.n))  # is it a configuration?
     try:
         fleet.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(fleet.iterdir()):
@@ -146,6 +148,7 @@ def _device_config(plan: Plan, number: int, ids: list[str]) -> dict[str, str]:
         "gossip.topology": NEIGHBOURS,
         "gossip.role": role,
         "gossip.interval": str(INTERVAL),
+        "gossip.momentum": MOMENTUM,
     }
     keys = {path: value for path, value in plan.keys.items() if path != "profile" or role == "sensor"}
     return given | keys
