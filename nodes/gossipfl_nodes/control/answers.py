@@ -29,6 +29,7 @@ class Status(Struct, frozen=True):
     id: str
     pid: int
     addresses: list[str]
+    control: Annotated[str, Meta(description="Where the control API and the page are over TCP; empty if nowhere.")]
     mesh: str
     open: Annotated[bool, Meta(description="Whether anybody may join who can reach it.")]
     task: str
@@ -90,6 +91,33 @@ class PeerRow(Struct, frozen=True):
     ]
     bytes_sent: Annotated[int, Meta(description="On the link that there is now.")]
     bytes_received: Annotated[int, Meta(description="On the link that there is now.")]
+
+
+class Device(Struct, frozen=True):
+    """A device that is looked at."""
+
+    id: str
+    name: Annotated[str, Meta(description="What to call it beside its id; empty if it has no other name.")]
+    status: Annotated[Status | None, Meta(description="null while it doesn't answer.")]
+    peers: Annotated[list[PeerRow], Meta(description="That it knows.")]
+
+
+class Mesh(Struct, frozen=True):
+    """What is known here of the mesh."""
+
+    time: Moment
+    me: Annotated[str | None, Meta(description="The device that answers, and takes orders; null if it is none.")]
+    devices: list[Device]
+
+
+class Curves(Struct, frozen=True):
+    """How a device has learnt since it was started: at most some hundred samples, evenly spaced."""
+
+    time: list[Moment]
+    values: Annotated[
+        dict[str, list[float | None]],
+        Meta(description="By their place in a status, as loss or metrics.accuracy."),
+    ]
 
 
 class Version(Struct, frozen=True):

@@ -17,6 +17,10 @@ from gossipfl_nodes.control.web.openapi import document
 from gossipfl_nodes.control.web.operations import Operation, application
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
+from gossipfl_nodes.page import files as page
+
+READABLE = ("/v1/status", "/v1/peers", "/v1/mesh", "/v1/history", "/v1/metrics", "/v1/events")
+"""What tells how a device is, and nothing that it learnt: what `control.readable` is about."""
 
 
 def operations(
@@ -27,6 +31,8 @@ def operations(
     return [
         Operation("GET", "/v1/status", view.status),
         Operation("GET", "/v1/peers", view.peers),
+        Operation("GET", "/v1/mesh", view.mesh),
+        Operation("GET", "/v1/history", view.history),
         Operation("GET", "/v1/model", view.model),
         Operation("GET", "/v1/metrics", view.metrics, media=("text/plain",)),
         Operation("GET", "/v1/events", watch.events, media=(streams.MEDIA_TYPE,)),
@@ -50,7 +56,7 @@ def operations(
 def api(
     view: View, orders: Orders, admissions: Admissions, predictions: Predictions, diary: Diary, logs: Logs
 ) -> Starlette:  # fmt: skip
-    """The ASGI application, which also has its own documentation."""
+    """The ASGI application, which also has its own documentation, and the page."""
     told = operations(view, orders, admissions, predictions, diary, logs)
 
     async def documentation() -> Response:
@@ -58,4 +64,4 @@ def api(
         return Response(msgspec.json.encode(document([*told, own])), media_type="application/json")
 
     own = Operation("GET", "/v1/openapi.json", documentation, media=("application/json",))
-    return application([*told, own])
+    return application([*told, own, *page.operations()])

@@ -128,6 +128,13 @@ class ControlConfig(Struct, frozen=True, forbid_unknown_fields=True):
             " brings the token in HOME/control.token; nothing: the unix socket only."
         ),
     ] = ""
+    readable: Annotated[
+        bool,
+        Meta(
+            description="Whether over TCP any user of this device may read without the token: status, peers, curves,"
+            " metrics and events. Logs, predictions and orders need it in any case."
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         if self.listen:
