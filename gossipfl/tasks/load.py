@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import partial
@@ -57,6 +58,18 @@ def find(name: str) -> Factory:
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise LocalError(f"task {name!r}: allowed are {', '.join(BUILT_IN)}, or file.py:factory{hint}")
     return _from_file(Path(path), factory)
+
+
+def parse(text: str) -> Any:
+    """The value of an option as it would be in a TOML file; text needs no quotes.
+
+    >>> parse("12"), parse("gru")
+    (12, 'gru')
+    """
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
 
 
 def options_of(factory: Factory) -> dict[str, Any]:

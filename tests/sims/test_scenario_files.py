@@ -15,11 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossipfl.errors import LocalError
+from gossipfl.tasks.load import parse
 from gossipfl_sims.engine.network import Link
 from gossipfl_sims.nemesis import faults as ft
 from gossipfl_sims.run import Run
 from gossipfl_sims.scenario import scenario as module
-from gossipfl_sims.scenario.files import FAULTS, FOLDER, full_key, load, parse, settable, shipped
+from gossipfl_sims.scenario.files import FAULTS, FOLDER, full_key, load, settable, shipped
 from gossipfl_sims.scenario.plan import check
 from gossipfl_sims.scenario.scenario import Scenario
 

@@ -22,7 +22,7 @@ PRIOR = 300.0
 FOLDS = 4
 UNDECIDED = 0.5
 
-Coefficients = npt.NDArray[np.float64]
+Coefficients = npt.NDArray[np.floating]
 """Shape (1 + features, outputs)."""
 
 

@@ -69,7 +69,7 @@ class Readings:
             return 0
         try:
             size = self.path.stat().st_size
-            if size == self._offset:
+            if size == self._offset and self._columns:
                 return 0
             with self.path.open("rb") as file:
                 if size < self._offset or not self._columns:

@@ -53,7 +53,7 @@ def absolute(flags: dict[str, str]) -> dict[str, str]:
 
 
 def _shown(value: Any) -> str:
-    return ",".join(value) or "none" if isinstance(value, tuple) else str(value) or "none"
+    return ",".join(value) or "none" if isinstance(value, tuple | dict) else str(value) or "none"
 
 
 def first(group: BaseException) -> BaseException:

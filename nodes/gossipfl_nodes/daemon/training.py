@@ -70,7 +70,8 @@ class Training:
         tidy = {"MALLOC_TRIM_THRESHOLD_": "65536"}
         task, memory = self._task, os.memfd_create("gossipfl")
         command = [sys.executable, "-m", "gossipfl_nodes.daemon.worker", str(memory)]
-        command += [task.name, str(task.index), str(task.count), str(task.seed), task.data]
+        command += [task.name, msgspec.json.encode(task.options).decode()]
+        command += [str(task.index), str(task.count), str(task.seed), task.data]
         self._memory = memory
         try:
             self._process = await trio.lowlevel.open_process(

@@ -19,7 +19,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
@@ -91,10 +91,10 @@ def slot_of(memory: int) -> Vector:
     return np.frombuffer(mmap.mmap(memory, 0), dtype=np.float32)
 
 
-def serve(requests: BinaryIO, answers: BinaryIO, memory: int, name: str, node: Node) -> None:
+def serve(requests: BinaryIO, answers: BinaryIO, memory: int, name: str, options: dict[str, Any], node: Node) -> None:
     """Load the task, announce it with the initial vector in the slot, and answer requests until their end."""
     try:
-        task = load(name)(node)
+        task = load(name, options)(node)
         vector = np.array(task.initial())
         task.schema.check(vector)
         os.ftruncate(memory, vector.nbytes)
@@ -175,15 +175,15 @@ def _end_with_daemon(parent: int) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """As `python -m gossipfl_nodes.daemon.worker MEMORY TASK INDEX COUNT SEED DATA`."""
-    memory, name, index, count, seed, data = arguments
+    """As `python -m gossipfl_nodes.daemon.worker MEMORY TASK OPTIONS INDEX COUNT SEED DATA`."""
+    memory, name, options, index, count, seed, data = arguments
     # What a task prints must not get between the answers, nor what it reads be taken from the requests.
     threading.Thread(target=_end_with_daemon, args=(os.getppid(),), daemon=True).start()
     requests, answers = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     node = Node(int(index), int(count), int(seed), Path(data) if data else None)
-    serve(requests, answers, int(memory), name, node)
+    serve(requests, answers, int(memory), name, msgspec.json.decode(options), node)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,8 @@ class Plan(Struct, frozen=True):
     seed: int
     gossip: dict[str, str]
     """Keys of [gossip], by their full names, and their values as text."""
+    options: dict[str, Any] = {}
+    """Of the task."""
 
 
 class Daemons:
@@ -212,6 +214,7 @@ class Mesh(Daemons):
             "network.bootstrap": bootstrap,
             "task.name": plan.task,
             "task.data": plan.data,
+            "task.options": ",".join(f"{name}={value}" for name, value in plan.options.items()),
             "task.index": str(index),
             "task.count": str(plan.wiring.nodes),
             "task.seed": str(plan.seed),

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import structs
 
 from gossipfl.errors import LocalError
-from gossipfl.tasks.load import options_of
+from gossipfl.tasks.load import options_of, parse
 from gossipfl_sims.nemesis.faults import AnyFault
 from gossipfl_sims.scenario.plan import check
 from gossipfl_sims.scenario.scenario import Scenario
@@ -194,11 +194,3 @@ def settable() -> Mapping[str, Any]:
         elif field not in ("about", "faults"):
             found[field] = value
     return found
-
-
-def parse(value: str) -> Any:
-    """A value as it would be in a TOML file; text needs no quotes."""
-    try:
-        return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return value

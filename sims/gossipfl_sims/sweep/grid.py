@@ -21,7 +21,8 @@ import msgspec
 from msgspec import Struct
 
 from gossipfl.errors import LocalError
-from gossipfl_sims.scenario.files import full_key, load, parse
+from gossipfl.tasks.load import parse
+from gossipfl_sims.scenario.files import full_key, load
 from gossipfl_sims.scenario.scenario import Scenario
 from gossipfl_sims.tasks.load import load as load_task
 from gossipfl_topology.errors import TopologyError
