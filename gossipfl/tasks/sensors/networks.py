@@ -15,7 +15,7 @@ from gossipfl.tasks.task import Progress
 WIDTHS = (FEATURES, 32, STEPS_OUT)
 LEARNING_RATE = 1.0
 """Large, as inputs and targets are small; changes scaled to 1 would be stops from free flow."""
-BATCH = 32
+BATCH = 64
 
 
 class Network(Protocol):

@@ -13,7 +13,10 @@ from gossipfl.tasks.sensors.feed import Feed
 from gossipfl.tasks.sensors.forecaster import Forecaster
 from gossipfl.tasks.sensors.networks import Network, Residual
 from gossipfl.tasks.sensors.readings import Readings
-from gossipfl.tasks.task import DEFAULT_STEPS, Node
+from gossipfl.tasks.task import Node
+
+STEPS = 10
+"""Few, since a sensor's readings of a day lead astray soon."""
 
 
 def sensors(
@@ -57,7 +60,7 @@ def sensors(
         return [node.index * len(ids) // node.count]
 
     feed = Feed(Readings(path, chosen, minutes), train_hours=train_hours, test=test, minutes=minutes)
-    return Forecaster(_network(model, feed, node.seed), feed, minutes=minutes, steps=DEFAULT_STEPS)
+    return Forecaster(_network(model, feed, node.seed), feed, minutes=minutes, steps=STEPS)
 
 
 def _network(model: str, feed: Feed, seed: int) -> Network:

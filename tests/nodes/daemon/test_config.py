@@ -199,6 +199,7 @@ def test_a_mistyped_profile_key_is_refused_with_the_nearest(file: Path) -> None:
         ("gossip.budget", "'much'", "MB/day"),
         ("gossip.momentum", "'nesterov'", "quasi-global"),
         ("gossip.rate_correction", "'perhaps'", "bool"),
+        ("task.options", "7", "object"),
         ("task.index", "-1", ">= 0"),
         ("task.count", "0", ">= 1"),
         ("task.count", "'many'", "int"),
@@ -265,6 +266,7 @@ GIVEN = {
     "network.open": "true",
     "task.name": 'my tasks/odd "name".py:factory',
     "task.data": "C:\\data\\ü – x",
+    "task.options": "train_hours=12,sensor='773869',note=mostly harmless",
     "task.index": "3",
     "task.count": "8",
     "task.seed": "7",
@@ -318,3 +320,22 @@ def test_any_name_survives_the_way_through_the_file(file: Path, mesh: str) -> No
 def test_a_template_of_an_impossible_value_is_refused_as_the_flag_would_be() -> None:
     with pytest.raises(LocalError, match=r"--gossip\.steps: gossip\.steps = '0': allowed is 1 to 100000"):
         template({"gossip.steps": "0"})
+
+
+# --- options of a task
+
+
+def test_options_are_a_table_in_a_file_and_pairs_on_a_command_line(file: Path) -> None:
+    file.write_text("[task]\noptions = {train_hours = 12, model = 'gru'}\n")
+    expected = {"train_hours": 12, "model": "gru"}
+    assert load(file, {}, {}).config.task.options == expected
+    for given in (
+        ({}, {"task.options": "train_hours=12, model=gru"}),
+        ({"GOSSIPFL_TASK_OPTIONS": "train_hours=12,model='gru'"}, {}),
+    ):
+        assert load(Path("/nonexistent"), *given).config.task.options == expected
+
+
+@pytest.mark.parametrize("text", ["train_hours", "=12", "a b=3", "train_hours=12,,x"])
+def test_what_is_no_pair_is_refused(file: Path, text: str) -> None:
+    assert "allowed is NAME=VALUE" in refusal(file, flags={"task.options": text})
