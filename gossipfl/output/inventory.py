@@ -45,6 +45,8 @@ class Inventory(Struct, frozen=True, forbid_unknown_fields=True):
     founder: str
     """The id of whoever made it."""
     task: str
+    options: dict[str, Any]
+    """Of the task."""
     gossip: dict[str, Any]
     """The sensors' keys of [gossip], but their neighbours."""
     topology: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import statistics
 import sys
 import time
@@ -26,7 +27,7 @@ gossipfl city init --sensors sensors.csv --graph roads.csv --gateways town-hall,
 gossipfl city init --sensors sensors.csv --graph roads.csv --gossip.topology k-out:k=2 fleet
 """
 UP_EXAMPLES = """
-gossipfl city up fleet --gossip.interval 1
+gossipfl city up fleet --gossip.interval 1 --page
 gossipfl city up fleet --gossip.interval 1 --seconds 60 --json
 """
 MOST = 64
@@ -149,6 +150,7 @@ def up(arguments: list[str]) -> int:
     parser = options.parser("city up", up.__doc__, UP_EXAMPLES, home=False, keys=True, json=True)
     parser.add_argument("fleet", type=Path, metavar="DIR", help="as gossipfl city init wrote it")
     parser.add_argument("--seconds", type=float, metavar="S", help="how long to run (default: until Ctrl-C)")
+    parser.add_argument("--page", action="store_true", help="show the mesh in a browser while it runs; prints where")
     given = parser.parse_args(arguments)
     from gossipfl_nodes.demo.mesh import Daemons, Member, free_ports
     from gossipfl_nodes.disk.home import Home
@@ -165,7 +167,12 @@ def up(arguments: list[str]) -> int:
         own = {"network.listen": address, "network.announce": "", "network.bootstrap": first if number else ""}
         flags = [word for path, value in (own | keys).items() for word in (f"--{path}", value)]
         members.append(Member(Home(inventory.home_path(given.fleet, entry.sensor)), entry.id, flags))
-    with Daemons(members) as daemons:
+    with Daemons(members) as daemons, contextlib.ExitStack() as stack:
+        if given.page:
+            from gossipfl_nodes.demo import page
+
+            address = stack.enter_context(page.opened([member.home for member in members]))
+            print(f"page: {address}", file=sys.stderr, flush=True)
         try:
             _watch(daemons, given.seconds)
         except KeyboardInterrupt:

@@ -101,7 +101,7 @@ def write(fleet: Path, plan: Plan) -> Inventory:
     settings = load(homes[min(set(range(len(homes))) - gateways, default=0)].config, {}, {}).config
     gossip = msgspec.to_builtins(settings.gossip)
     made = Inventory(
-        inventory.FORMAT, founder, settings.task.name,
+        inventory.FORMAT, founder, settings.task.name, settings.task.options,
         {key: value for key, value in gossip.items() if key not in ("mesh", "topology", "role")},
         plan.topology, bool(plan.tables),
         tuple(

@@ -214,7 +214,7 @@ def _keys() -> Iterator[Key]:
         for field in msgspec.structs.fields(struct):
             if field.name not in SECTIONS or section:
                 description = next((meta.description or "" for meta in getattr(field.type, "__metadata__", ())), "")
-                yield Key(section, field.name, field.type, field.default, description)
+                yield Key(section, field.name, field.type, getattr(struct(), field.name), description)
 
 
 KEYS = {key.path: key for key in _keys()}

@@ -180,8 +180,12 @@ def _wiring(name: str, graph: Graph, seed: int) -> Wiring:
 def _scenario(plan: Plan, found: Inventory, table: Path) -> Scenario:
     """The city, without faults."""
     time = {"faulty": plan.days * DAY, "healed": 0.0, "sample": plan.days * DAY / LOOKS}
-    told = {f"gossip.{key}": value for key, value in found.gossip.items()} | {f"time.{k}": v for k, v in time.items()}
-    changes = [f"{key}={msgspec.json.encode(value).decode()}" for key, value in told.items()]
+    tables = {"gossip": found.gossip, "task.options": found.options, "time": time}
+    changes = [
+        f"{table}.{key}={msgspec.json.encode(value).decode()}"
+        for table, keys in tables.items()
+        for key, value in keys.items()
+    ]
     base = load(RADIO, [f"nodes={len(found.devices)}", *changes, *plan.changes])
     task = structs.replace(base.task, name=found.task, data=str(table))
     return structs.replace(base, task=task, faults=())
