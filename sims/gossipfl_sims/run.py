@@ -136,9 +136,7 @@ def seldom_collected() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
-def build(
-    scenario: Scenario, seed: int, trace: IO[str] | None = None, wiring: Wiring | None = None
-) -> World:
+def build(scenario: Scenario, seed: int, trace: IO[str] | None = None, wiring: Wiring | None = None) -> World:
     """The world of `scenario`, in which nothing runs yet. `wiring` says who talks to whom, if it is not the scenario."""
     make = load(scenario.task.name, scenario.task.options)
     data = Path(scenario.task.data) if scenario.task.data else None

@@ -108,7 +108,9 @@ def _roads(given: argparse.Namespace, ids: list[str], notes: list[str]) -> Graph
         graph = replace(graph, names=tuple(named))
     labels = set(graph.labels)
     if not labels & set(ids):
-        raise LocalError(f"{given.graph}: none of its nodes is a sensor of {given.sensors}; it has {graph.labels[0]!r} …")
+        raise LocalError(
+            f"{given.graph}: none of its nodes is a sensor of {given.sensors}; it has {graph.labels[0]!r} …"
+        )
     if missing := [sensor for sensor in ids if sensor not in labels]:
         notes.append(f"{len(missing)} sensors are not in {given.graph}, the first {missing[0]}")
     if left := len(labels - set(ids)):
@@ -157,7 +159,9 @@ def up(arguments: list[str]) -> int:
 
     found = inventory.read(given.fleet)
     if len(found.devices) > MOST:
-        raise LocalError(f"{given.fleet}: {len(found.devices)} devices; one machine runs up to {MOST}. For more, rehearse")
+        raise LocalError(
+            f"{given.fleet}: {len(found.devices)} devices; one machine runs up to {MOST}. For more, rehearse"
+        )
     ports = free_ports(len(found.devices))
     addresses = [f"/ip4/127.0.0.1/tcp/{port}" for port in ports]
     first = f"{addresses[0]}/p2p/{found.devices[0].id}"
@@ -200,7 +204,9 @@ def _watch(daemons: Any, seconds: float | None) -> None:
             means = {name: statistics.fmean(one[name] for one in known if name in one) for name in _judged(known)}
             told = ", ".join(f"{name} {shown(value)}" for name, value in means.items())
             print(
-                f"{daemons.elapsed:5.0f} s  {learning} of {len(daemons.members)} learn  {told}", file=sys.stderr, flush=True
+                f"{daemons.elapsed:5.0f} s  {learning} of {len(daemons.members)} learn  {told}",
+                file=sys.stderr,
+                flush=True,
             )
         time.sleep(LOOK_EVERY)
 

@@ -102,7 +102,10 @@ def split(path: Path, ids: Sequence[str]) -> Iterator[tuple[str, str]]:
     for sensor in ids:
         columns = [*([0] if timed else []), names.index(sensor, timed)]
         # What is missing is said: an empty line would be no reading at all.
-        yield sensor, "".join(",".join(cells[column].strip() or "nan" for column in columns) + "\n" for _, cells in rows)
+        yield (
+            sensor,
+            "".join(",".join(cells[column].strip() or "nan" for column in columns) + "\n" for _, cells in rows),
+        )
 
 
 def _sensor(row: dict[str, str], place: str) -> Sensor:

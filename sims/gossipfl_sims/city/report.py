@@ -26,7 +26,9 @@ DRAWN = 20_000
 def write(path: Path, fleet: Path, found: Rehearsal) -> None:
     """Write the report of the fleet in the folder `fleet`; raises LocalError."""
     graph, first = graph_of(fleet), found.runs[0]
-    where = "at their positions" if graph.positions is not None else "laid out along the roads, as no positions are known"
+    where = (
+        "at their positions" if graph.positions is not None else "laid out along the roads, as no positions are known"
+    )
     parts = [
         pages.headlines(_headlines(found, first)),
         pages.section(
@@ -85,7 +87,7 @@ def _map(graph: Graph, run: Outcome) -> Figure:
         )  # fmt: skip
         for marker, chosen in (("o", roles != "gateway"), ("s", roles == "gateway")):
             dots = axes.scatter(
-                *at[chosen].T, c=values[chosen], cmap=colours, vmin=least, vmax=greatest, marker=marker,
+                at[chosen, 0], at[chosen, 1], c=values[chosen], cmap=colours, vmin=least, vmax=greatest, marker=marker,
                 s=float(np.clip(3000 / graph.n, 8, 120)), edgecolors="#888888", linewidths=0.5, zorder=2,
             )  # fmt: skip
         made.colorbar(dots, ax=axes, location="bottom", shrink=0.8)
@@ -101,9 +103,10 @@ def _curves(found: Rehearsal) -> Figure:
     made, (error, apart) = figure([2.2, 1.6])
     for number, run in enumerate(found.runs):
         days = [look.day for look in run.looks]
-        drawn = {"color": PALETTE[number % len(PALETTE)], "linestyle": ("-", "--", ":")[number // len(PALETTE) % 3]}
-        error.plot(days, [look.error for look in run.looks], label=literal(f"{run.what}, {run.topology}"), **drawn)
-        apart.plot(days, [look.disagreement for look in run.looks], **drawn)
+        colour, style = PALETTE[number % len(PALETTE)], ("-", "--", ":")[number // len(PALETTE) % 3]
+        label = literal(f"{run.what}, {run.topology}")
+        error.plot(days, [look.error for look in run.looks], color=colour, linestyle=style, label=label)
+        apart.plot(days, [look.disagreement for look in run.looks], color=colour, linestyle=style)
     alone = found.runs[0].metrics[f"own_{found.error}"]
     error.axhline(alone, color="#888888", linestyle="--", linewidth=1, label="alone")
     error.legend(fontsize="small")
