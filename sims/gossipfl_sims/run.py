@@ -137,7 +137,7 @@ def seldom_collected() -> Iterator[None]:
 
 
 def build(scenario: Scenario, seed: int, trace: IO[str] | None = None, wiring: Wiring | None = None) -> World:
-    """The world of `scenario`, in which nothing runs yet. `wiring` says who talks to whom, if it is not the scenario."""
+    """The world of `scenario`, in which nothing runs yet. A `wiring` says who talks to whom instead of the scenario."""
     make = load(scenario.task.name, scenario.task.options)
     data = Path(scenario.task.data) if scenario.task.data else None
     try:

@@ -3,8 +3,8 @@
 FLEET/inventory.json, .csv   who is who (see `gossipfl.output.inventory`)
 FLEET/graph.json             who is linked with whom
 FLEET/maker/                 the key that founded the mesh: it made the gateways admins, and only it can unmake them
-FLEET/devices/SENSOR/        identity.key, mesh.key, trust.json, config.toml, gossipfl.service; its neighbours.json, where
-                             the mesh is the road graph, and its readings.csv, where there is a table
+FLEET/devices/SENSOR/        identity.key, mesh.key, trust.json, config.toml, gossipfl.service; its neighbours.json,
+                             where the mesh is the road graph, and its readings.csv, where there is a table
 
 All of it is for its maker's eyes: 0700. Knows how homes are made; reads no file of the city's.
 """
@@ -38,7 +38,7 @@ NEIGHBOURS = "neighbours.json"
 INTERVAL = 300
 """Seconds between two publishes: readings come every five minutes, and there is little news in between."""
 MOMENTUM = "none"
-"""The task's steps are large. With the quasi-global momentum that suits others, twelve sensors of Los Angeles diverge."""
+"""The task's steps are large: with the quasi-global momentum that suits others, twelve sensors of a city diverged."""
 BEGIN = 16
 """Addresses that a device begins from at the most; peers tell each other about the rest."""
 OWN_KEYS = (

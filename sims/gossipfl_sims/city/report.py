@@ -21,6 +21,8 @@ LISTED = 1000
 """Sensors in the table."""
 DRAWN = 20_000
 """Roads in a map: more are a grey disc, in a large file."""
+LEGEND = """Cost is what went wrong added to the error of the same sensors; helped and hurt are shares of the sensors, \
+those whose error differs from that of their own model by more than 1 %. Bytes are those of the protocol's frames."""
 
 
 def write(path: Path, fleet: Path, found: Rehearsal) -> None:
@@ -35,14 +37,13 @@ def write(path: Path, fleet: Path, found: Rehearsal) -> None:
             "Map",
             pages.drawing(
                 _map(graph, first),
-                f"{found.error} of each sensor by itself and in the mesh, and what the mesh changes; sensors {where}."
-                " Squares are gateways.",
+                f"{found.error} of each sensor by itself and in the mesh, and what the mesh changes; sensors {where}. "
+                "Squares are gateways.",
             ),
         ),
-        pages.section("Runs", pages.table(HEAD, (row(run, found.error) for run in found.runs), words=2), pages.paragraph(
-            "Cost is what went wrong added to the error of the same sensors; helped and hurt are shares of sensors whose"
-            " error differs from that of their own model by more than 1 %. Bytes are those of the protocol's frames."
-        )),
+        pages.section(
+            "Runs", pages.table(HEAD, (row(run, found.error) for run in found.runs), words=2), pages.paragraph(LEGEND)
+        ),
         pages.section(
             "Over days",
             pages.drawing(_curves(found), "Above, the error over all test rows of sensors that are up; below, how far"

@@ -33,8 +33,8 @@ class Partition(Fault, frozen=True, tag="partition"):
     """The network falls apart, and frames between the parts are lost.
 
     `halves` and `groups` are drawn at random; in a `ring` everybody reaches only the nearest half of the others, so
-    that no two see the same; a `bridge` is one machine that two halves reach, which don't reach each other. With `first`
-    there are two parts: those machines, and the others.
+    that no two see the same; a `bridge` is one machine that two halves reach, which don't reach each other. With
+    `first` there are two parts: those machines, and the others.
     """
 
     shape: Shape = "halves"

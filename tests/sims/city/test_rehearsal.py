@@ -108,10 +108,7 @@ def test_no_fleet_and_no_readings(fleet: Path, tmp_path: Path) -> None:
     (tmp_path / "inventory.json").write_text("{}")
     with pytest.raises(LocalError, match="damaged"):
         rehearse([str(tmp_path)])
-    bare = inventory.read(fleet)
-    inventory.write(
-        tmp_path, type(bare)(**{**{f: getattr(bare, f) for f in bare.__struct_fields__}, "readings": False})
-    )
+    inventory.write(tmp_path, msgspec.structs.replace(inventory.read(fleet), readings=False))
     (tmp_path / "graph.json").write_bytes((fleet / "graph.json").read_bytes())
     with pytest.raises(LocalError, match=r"--data FILE\.csv"):
         rehearse([str(tmp_path)])
