@@ -206,7 +206,8 @@ def _keys() -> Iterator[Key]:
         for field in msgspec.structs.fields(struct):
             if field.name not in SECTIONS or section:
                 description = next((meta.description or "" for meta in getattr(field.type, "__metadata__", ())), "")
-                yield Key(section, field.name, field.type, field.default, description)
+                default = {} if field.default is msgspec.NODEFAULT else field.default
+                yield Key(section, field.name, field.type, default, description)
 
 
 KEYS = {key.path: key for key in _keys()}

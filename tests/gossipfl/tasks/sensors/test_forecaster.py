@@ -109,7 +109,7 @@ def test_an_untrained_model_says_as_it_is(city: Path) -> None:
     for steps in HORIZONS:
         cut = np.lib.stride_tricks.sliding_window_view(series, STEPS_IN + steps)
         errors[steps] = (cut[:, STEPS_IN:] - cut[:, STEPS_IN - 1 : STEPS_IN]).ravel()
-    forecaster._weight = lambda vector: 0.0  # type: ignore[method-assign]
+    forecaster._weight = lambda _: 0.0  # type: ignore[method-assign,misc]
     found = forecaster.evaluate(forecaster.initial())
     for steps in HORIZONS:
         assert found[f"rmse_{5 * steps}min"] == pytest.approx(np.sqrt(np.mean(errors[steps] ** 2)), rel=1e-4)
@@ -220,6 +220,6 @@ def test_new_readings_are_forecast_before_they_are_learnt(city: Path) -> None:
 @pytest.mark.skipif(not LOS_LOOP.is_dir(), reason="the Los Angeles traffic is not at ../shared/data/los-loop")
 def test_as_it_is_has_the_known_error_on_real_traffic() -> None:
     forecaster = task(LOS_LOOP, 0, 1, train_hours=12)
-    forecaster._weight = lambda vector: 0.0  # type: ignore[method-assign]
+    forecaster._weight = lambda _: 0.0  # type: ignore[method-assign,misc]
     found = forecaster.evaluate(forecaster.initial())
     assert found["rmse_15min"] == pytest.approx(5.539, abs=1e-3)
