@@ -62,7 +62,7 @@ def test_every_key_has_a_description_a_variable_of_its_own_and_a_default_that_is
     for path, key in KEYS.items():
         assert re.fullmatch(r".{20,}[.]", key.description), path
         assert key.variable == "GOSSIPFL_" + path.replace(".", "_").upper()
-        default = ",".join(key.default) if isinstance(key.default, tuple) else str(key.default)
+        default = ",".join(key.default) if isinstance(key.default, tuple | dict) else str(key.default)
         loaded = load(file, {key.variable: default}, {})
         assert key.of(loaded.config) == key.default
         assert loaded.origins[path] == key.variable
