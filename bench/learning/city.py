@@ -1,10 +1,10 @@
-"""Road sensors of Los Angeles, each with its own readings: what a virtual day of gossip is worth, beside the alternatives.
+"""Road sensors of Los Angeles, each with its own readings: what a virtual day of gossip is worth.
 
 Los-loop (L. Zhao et al., T-GCN, 2019): 207 sensors, a week of five-minute speeds; the last fifth tests, of the rest all
 trains, or only the first hours. RMSE of the next 15 minutes in mph, over all test rows of all nodes together; medians
 over seeds. `central` is one model trained on everybody's windows; `own` is each sensor's own ridge regression, `alone`
-the MLP trained by each sensor for itself, as many steps as in the mesh; `shared` is what gossip learned, and `served` what a
-sensor forecasts with: shared and own together.
+the MLP trained by each sensor for itself, as many steps as in the mesh; `shared` is what gossip learned, and `served`
+what a sensor forecasts with: shared and own together.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from gossipfl_sims.scenario.files import load
 
 DATA = Path(os.environ.get("LOS_LOOP", "../shared/data/los-loop"))
 TOPOLOGIES = ("k-out", "road", "hierarchical", "faults")
-"""`road`: neighbours on the road graph, isolated sensors joined. `faults`: k-out, a tenth of the sensors gone, loss 10 %."""
+"""`road`: neighbours on the road graph, isolated ones joined. `faults`: k-out, a tenth of the sensors gone, loss 10 %."""
 CENTRAL_STEPS, CHUNK = 9000, 100
 EXCHANGES = 144
 """Publishes of a virtual day in the scenario."""
@@ -92,20 +92,23 @@ def _regime(city: Path, hours: float, given: argparse.Namespace) -> None:
 
 def _row(topology: str, found: list[Outcome], alone: list[Judged]) -> str:
     served, shared = (_median([pooled(one.judged, which) for one in found]) for which in ("", "shared"))
-    gains = {node: _median([_gain(one.judged[node]) for one in found if node in one.judged]) for node in alone[0]}
+    gains = {
+        node: _median(gained)
+        for node in alone[0]
+        if (gained := [_gain(one.judged[node]) for one in found if node in one.judged])
+    }
     against = [
         one.judged[node]["rmse_15min"].value / other[node]["shared_rmse_15min"].value
         for one, other in zip(found, alone, strict=True)
         for node in one.judged
     ]
     own = [1 - _gain(judged) for one in found for judged in one.judged.values()]
-    lonely = _lonely(len(gains))
+    lonely = _lonely(len(alone[0]))
     return (
-        f"{topology:12} served {served:.3f}  shared {shared:.3f}  against own: {_share(own, below=0.99)} helped,"
-        f" {_share(own, above=1.01)} hurt, worst {max(own) - 1:+.1%}; against alone: {_share(against, below=0.99)} helped,"
-        f" {_share(against, above=1.01)} hurt, worst {max(against) - 1:+.1%}; gain: median {_median(list(gains.values())):.1%}"
-        + (f", isolated sensor {gains[lonely]:.1%}" if lonely is not None else "")
-        + f"; {_median([one.bytes_per_node for one in found]) / 1e6:.2f} MB a sensor and day"
+        f"{topology:12} served {served:.3f}  shared {shared:.3f}"
+        f"  against own: {_told(own)}  against alone: {_told(against)}  gain: median {_median(list(gains.values())):.1%}"
+        + (f", isolated sensor {gains[lonely]:.1%}" if lonely in gains else "")
+        + f"  {_median([one.bytes_per_node for one in found]) / 1e6:.2f} MB a sensor and day"
     )
 
 
@@ -121,8 +124,10 @@ def _gain(judged: dict[str, Mean]) -> float:
     return 1 - judged["rmse_15min"].value / judged["own_rmse_15min"].value
 
 
-def _share(ratios: list[float], *, below: float = -1.0, above: float = float("inf")) -> str:
-    return f"{statistics.fmean(ratio < below or ratio > above for ratio in ratios):.1%}"
+def _told(ratios: list[float]) -> str:
+    """Who has more than 1 % less error, and who more."""
+    helped, hurt = (statistics.fmean(sign * (ratio - 1) > 0.01 for ratio in ratios) for sign in (-1, 1))
+    return f"{helped:.1%} helped, {hurt:.1%} hurt, worst {max(ratios) - 1:+.1%}"
 
 
 def _median(values: list[float]) -> float:

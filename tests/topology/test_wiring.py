@@ -105,9 +105,8 @@ def test_who_has_no_neighbour_in_a_file_gets_two(tmp_path: Path) -> None:
     (tmp_path / "roads.edges").write_text("a b\nb c\nc d\nb d\nlonely\nx y\n")
     graph = wire(str(tmp_path / "roads.edges"), None, 0).graph
     assert graph is not None
-    neighbours = {
-        label: [graph.labels[k] for k in row] for label, row in zip(graph.labels, graph.neighbours(), strict=True)
-    }
+    lists = zip(graph.labels, graph.neighbours(), strict=True)
+    neighbours = {label: [graph.labels[k] for k in row] for label, row in lists}
     assert neighbours["lonely"] == ["b", "c"]
     assert neighbours["x"] == ["b", "c", "y"]
     assert connected_components(graph.adjacency())[0] == 1
