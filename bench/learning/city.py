@@ -30,7 +30,7 @@ from gossipfl_sims.scenario.files import load
 
 DATA = Path(os.environ.get("LOS_LOOP", "../shared/data/los-loop"))
 TOPOLOGIES = ("k-out", "road", "hierarchical", "faults")
-"""`road`: neighbours on the road graph, isolated ones joined. `faults`: k-out, a tenth of the sensors gone, loss 10 %."""
+"""`road`: neighbours on the road graph, isolated ones joined. `faults`: k-out, a tenth of them gone, loss 10 %."""
 CENTRAL_STEPS, CHUNK = 9000, 100
 EXCHANGES = 144
 """Publishes of a virtual day in the scenario."""
@@ -106,7 +106,8 @@ def _row(topology: str, found: list[Outcome], alone: list[Judged]) -> str:
     lonely = _lonely(len(alone[0]))
     return (
         f"{topology:12} served {served:.3f}  shared {shared:.3f}"
-        f"  against own: {_told(own)}  against alone: {_told(against)}  gain: median {_median(list(gains.values())):.1%}"
+        f"  against own: {_told(own)}  against alone: {_told(against)}"
+        f"  gain: median {_median(list(gains.values())):.1%}"
         + (f", isolated sensor {gains[lonely]:.1%}" if lonely in gains else "")
         + f"  {_median([one.bytes_per_node for one in found]) / 1e6:.2f} MB a sensor and day"
     )

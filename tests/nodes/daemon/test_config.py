@@ -329,11 +329,10 @@ def test_options_are_a_table_in_a_file_and_pairs_on_a_command_line(file: Path) -
     file.write_text("[task]\noptions = {train_hours = 12, model = 'gru'}\n")
     expected = {"train_hours": 12, "model": "gru"}
     assert load(file, {}, {}).config.task.options == expected
-    for given in (
-        ({}, {"task.options": "train_hours=12, model=gru"}),
-        ({"GOSSIPFL_TASK_OPTIONS": "train_hours=12,model='gru'"}, {}),
-    ):
-        assert load(Path("/nonexistent"), *given).config.task.options == expected
+    flags = {"task.options": "train_hours=12, model=gru"}
+    variables = {"GOSSIPFL_TASK_OPTIONS": "train_hours=12,model='gru'"}
+    assert load(Path("/nonexistent"), {}, flags).config.task.options == expected
+    assert load(Path("/nonexistent"), variables, {}).config.task.options == expected
 
 
 @pytest.mark.parametrize("text", ["train_hours", "=12", "a b=3", "train_hours=12,,x"])
