@@ -7,10 +7,13 @@ import sys
 
 ROOMS = {
     "daemon": {
+        "newcomer": "from a clone to a mesh that has learnt, with an empty and with a full pip cache",
         "startup": "how fast the command line answers, and what an idle daemon weighs",
         "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
         "flood": "fifty strangers flood a daemon: what honest peers keep of their rate, memory",
         "isolation": "training in a process or in a thread: delay of the event loop",
+        "predict": "predictions beside training: latency, rate on one core, and what training loses",
+        "page": "the page in a browser: first paint, bytes, and frames a second at 100 and 1,000 devices",
         "large": "a model of 100 MB between two daemons: delay of the event loop, memory",
     },
     "topology": {

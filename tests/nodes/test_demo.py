@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from gossipfl.cli import Exit
 from gossipfl_nodes.demo.gauges import children
@@ -149,12 +150,21 @@ def test_a_target_that_is_reached_ends_the_demo_with_success_and_one_that_is_not
     assert "not reached" in shown.stdout
 
 
+def learning(address: str) -> int:
+    """Of the devices that the page at `address` shows."""
+    url, _, token = address.partition("#")
+    assert "<title>gossipfl</title>" in requests.get(url, timeout=20).text
+    assert requests.get(f"{url}v1/mesh", timeout=20).status_code == 401
+    shown = requests.get(f"{url}v1/mesh", headers={"Authorization": f"Bearer {token}"}, timeout=20).json()
+    return sum(device["status"] is not None and device["status"]["state"] == "learning" for device in shown["devices"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_demo_that_is_interrupted_leaves_no_process_and_no_folder_behind(
     temporary: Path, number: signal.Signals
 ) -> None:
     demo = subprocess.Popen(
-        [sys.executable, "-m", "gossipfl", "demo", "--nodes", "3", "--seconds", "60"],
+        [sys.executable, "-m", "gossipfl", "demo", "--nodes", "3", "--seconds", "60", "--page"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -162,11 +172,13 @@ def test_a_demo_that_is_interrupted_leaves_no_process_and_no_folder_behind(
         env=clean_environment(TMPDIR=str(temporary)),
     )
     try:
-        wait_for(lambda: len(descendants(demo.pid)) >= 6, "daemons and training processes")
+        wait_for(lambda: len(descendants(demo.pid)) >= 7, "daemons, training processes and the page's")
         assert list(temporary.iterdir())
-        time.sleep(2)
+        assert demo.stderr is not None
+        (address,) = re.findall(r"^page: (http://127\.0\.0\.1:\d+/#[\w-]{43})$", demo.stderr.readline())
+        wait_for(lambda: learning(address) == 3, "the page shows that three daemons learn")
         left = descendants(demo.pid)
-        assert len(left) >= 6
+        assert len(left) >= 7
         demo.send_signal(number)
         _, err = demo.communicate(timeout=30)
         assert demo.returncode == 128 + number, err

@@ -100,13 +100,13 @@ def test_all_know_about_how_many_they_are() -> None:
     world.run(SETTLED + 250.0)
     for machine in world:
         assert machine.peer is not None
-        assert machine.peer.census.size == pytest.approx(60, rel=0.1)
+        assert machine.peer.census.size == pytest.approx(60, rel=0.01)
     for name in list(world.machines)[:20]:
         world.crash(name)
     world.run(world.now + 300.0)
     for machine in world:
         if machine.peer is not None:
-            assert machine.peer.census.size == pytest.approx(40, rel=0.1)
+            assert machine.peer.census.size == pytest.approx(40, rel=0.01)
 
 
 def test_links_are_few_the_same_from_both_ends_and_change_little_by_little() -> None:

@@ -58,13 +58,16 @@ class Census:
                 del self._expired[next(iter(self._expired))]
             self._advance(self._own, self._beat, now)
 
-    def told(self, peer: str, count: Count, now: float) -> None:
-        """What `peer` says of it."""
+    def told(self, peer: str, count: Count, now: float, *, answer: bool) -> None:
+        """What `peer` says of it, when it asks or as an answer."""
         newer = count.beat > self._beat if count.rank == self._rank else count.rank < self._rank
         if newer and count.rank != self._own and count.beat > self._expired.get(count.rank, -1):
             self._advance(count.rank, count.beat, now)
         if (count.rank, count.beat // ROUND) == (self._rank, self._beat // ROUND):
-            self._average.told(peer, count.flow, count.estimate)
+            if answer:
+                self._average.answered(peer, count.flow)
+            else:
+                self._average.asked(peer, count.flow, count.estimate)
 
     def tell(self, peer: str) -> Count:
         """What to say of it to `peer`."""

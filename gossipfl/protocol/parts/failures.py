@@ -107,7 +107,7 @@ class Failures:
         if isinstance(message, msg.PingFor):
             self._ask_for(peer, message)
             return
-        self._census.told(peer, message.count, now)
+        self._census.told(peer, message.count, now, answer=isinstance(message, msg.Ack))
         for rumour in message.rumours:
             if rumour.peer == self._state.me:
                 self._refute(rumour)

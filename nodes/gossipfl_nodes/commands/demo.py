@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import random
@@ -28,6 +29,13 @@ from gossipfl_nodes.demo.mesh import Member, Mesh, Plan
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.wiring import NODES, wire
 
+EXAMPLES = """examples:
+  gossipfl demo
+  gossipfl demo --kill 2 --html report.html
+  gossipfl demo --page --seconds 600
+  gossipfl demo --nodes 12 --topology regular:k=4 --set codec=int8 --until 0.9
+  gossipfl demo --task cnn.py:digits_cnn --nodes 4 --seconds 30 --json result.json
+"""
 OWN_KEYS = ("gossip.mesh", "gossip.topology", "gossip.role")
 """What other options decide."""
 MOST = 64
@@ -61,7 +69,10 @@ def demo(arguments: list[str]) -> int:
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser("gossipfl demo", description=demo.__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        "gossipfl demo", description=demo.__doc__, epilog=EXAMPLES, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument(
         "--nodes",
         type=int,
@@ -86,6 +97,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of shards, initial model and victims")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with the accuracy curves")
+    parser.add_argument("--page", action="store_true", help="show the mesh in a browser while it runs; prints where")
     parser.add_argument("--home", type=Path, metavar="DIR", help="keep the daemons' homes and logs here")
     given = parser.parse_args(arguments)
     for name, ok, allowed in (
@@ -151,7 +163,13 @@ def _run(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[
     nodes = plan.wiring.nodes
     headline = f"gossipfl demo: {nodes} daemons learn {given.task} over {given.topology}, seed {plan.seed}"
     loopback = gauges.loopback_bytes()
-    with Mesh(folder, plan) as mesh, Display(headline) as display:
+    with Mesh(folder, plan) as mesh, contextlib.ExitStack() as stack:
+        if given.page:
+            from gossipfl_nodes.demo import page
+
+            address = stack.enter_context(page.opened([member.home for member in mesh.members]))
+            print(f"page: {address}", file=sys.stderr, flush=True)
+        display = stack.enter_context(Display(headline))
         watch = _Watch(mesh, given)
         while not watch.over:
             watch.look()

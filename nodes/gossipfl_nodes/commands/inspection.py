@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from gossipfl.cli import Exit
+from gossipfl.errors import LocalError
+from gossipfl.output.files import read_private
 from gossipfl.output.terminal import ago, duration, print_json, print_table, shown, size
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import KEYS, load
@@ -24,6 +26,9 @@ gossipfl model --json | jq -r .sha256
 """
 METRICS_EXAMPLES = """
 gossipfl metrics > /var/lib/node_exporter/gossipfl.prom
+"""
+PAGE_EXAMPLES = """
+xdg-open "$(gossipfl page)"
 """
 ID_EXAMPLES = """
 gossipfl id | tail -n 1        an address for the others' network.bootstrap
@@ -98,6 +103,23 @@ def metrics(arguments: list[str]) -> int:
     """Print this device's metrics, as Prometheus reads them."""
     given = options.parser("metrics", metrics.__doc__, METRICS_EXAMPLES).parse_args(arguments)
     print(client.text(Home(given.home), "/v1/metrics"), end="")
+    return Exit.OK
+
+
+def page(arguments: list[str]) -> int:
+    """Print where a browser shows this device; who has the address may also tell its daemon what to do."""
+    given = options.parser("page", page.__doc__, PAGE_EXAMPLES, json=True).parse_args(arguments)
+    home = Home(given.home)
+    control = client.get(home, "/v1/status")["control"]
+    if not control:
+        allowed = "set it to a loopback address, as 127.0.0.1:9445, and restart the daemon"
+        raise LocalError(f"{home.config}: control.listen = '': the daemon answers on its socket only; {allowed}")
+    anew = "remove it and restart the daemon, which makes a new one"
+    address = f"{control}/#{read_private(home.token, anew, anew).decode().strip()}"
+    if given.json:
+        print_json({"page": address})
+    else:
+        print(address)
     return Exit.OK
 
 

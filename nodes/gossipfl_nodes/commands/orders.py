@@ -11,6 +11,10 @@ from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import LEVELS
 from gossipfl_nodes.disk.home import Home
 
+ORDER_EXAMPLES = """
+gossipfl pause        before a backup, or while the device has other work
+gossipfl resume
+"""
 PUBLISH_EXAMPLES = """
 gossipfl publish --json
 """
@@ -36,7 +40,7 @@ def resume(arguments: list[str]) -> int:
 
 
 def _order(name: str, doc: str | None, arguments: list[str], done: str) -> int:
-    given = options.parser(name, doc, json=True).parse_args(arguments)
+    given = options.parser(name, doc, ORDER_EXAMPLES, json=True).parse_args(arguments)
     answer = client.post(Home(given.home), f"/v1/{name}")
     if given.json:
         print_json(answer)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Raw, Struct
 
 from gossipfl.membership.reputation import HALF_LIFE, MAX_STRIKES
-from gossipfl_nodes.daemon.worker import MAX_VALUES
+from gossipfl_nodes.serving.batches import MAX_VALUES
 
 DAY, MONTH = 86_400.0, 31 * 86_400.0
 Seconds = Annotated[float, Meta(description="Seconds.")]
@@ -29,6 +29,7 @@ class Status(Struct, frozen=True):
     id: str
     pid: int
     addresses: list[str]
+    control: Annotated[str, Meta(description="Where the control API and the page are over TCP; empty if nowhere.")]
     mesh: str
     open: Annotated[bool, Meta(description="Whether anybody may join who can reach it.")]
     task: str
@@ -90,6 +91,33 @@ class PeerRow(Struct, frozen=True):
     ]
     bytes_sent: Annotated[int, Meta(description="On the link that there is now.")]
     bytes_received: Annotated[int, Meta(description="On the link that there is now.")]
+
+
+class Device(Struct, frozen=True):
+    """A device that is looked at."""
+
+    id: str
+    name: Annotated[str, Meta(description="What to call it beside its id; empty if it has no other name.")]
+    status: Annotated[Status | None, Meta(description="null while it doesn't answer.")]
+    peers: Annotated[list[PeerRow], Meta(description="That it knows.")]
+
+
+class Mesh(Struct, frozen=True):
+    """What is known here of the mesh."""
+
+    time: Moment
+    me: Annotated[str | None, Meta(description="The device that answers, and takes orders; null if it is none.")]
+    devices: list[Device]
+
+
+class Curves(Struct, frozen=True):
+    """How a device has learnt since it was started: at most some hundred samples, evenly spaced."""
+
+    time: list[Moment]
+    values: Annotated[
+        dict[str, list[float | None]],
+        Meta(description="By their place in a status, as loss or metrics.accuracy."),
+    ]
 
 
 class Version(Struct, frozen=True):
@@ -195,13 +223,44 @@ class Inputs(Struct, frozen=True, forbid_unknown_fields=True):
             }
         ),
     ]
+    coverage: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None,
+        Meta(description="How often what is said of the uncertainty is to hold the truth; null if nothing is to be."),
+    ] = None
 
 
-class Prediction(Struct, frozen=True):
+class Uncertainty(Struct, frozen=True, omit_defaults=True):
+    """What holds the truth, for each output, or for each row in a set of labels."""
+
+    coverage: Annotated[
+        float, Meta(description="How often it does, at the least, if inputs are like those that were held out.")
+    ]
+    rows: Annotated[int, Meta(description="That were held out, and told it.")]
+    lower: Annotated[list[Any] | None, Meta(description="Of numbers: a row for each input.")] = None
+    upper: Annotated[list[Any] | None, Meta(description="Of numbers: a row for each input.")] = None
+    labels: Annotated[
+        list[list[int]] | None, Meta(description="Of classes: the likely ones for each row, likeliest first.")
+    ] = None
+
+
+class Prediction(Struct, frozen=True, omit_defaults=True):
     """What the served model says."""
 
-    outputs: Annotated[list[Any], Meta(description="A row for each input; null for what is no number.")]
+    outputs: Annotated[
+        Raw,
+        Meta(
+            extra_json_schema={"type": "array", "description": "A row for each input; null for what is no number."},
+        ),
+    ]
     version: Version
+    uncertainty: Uncertainty | None = None
+
+
+class Exporting(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to export the served model."""
+
+    format: Literal["safetensors", "onnx"]
+    int8: Annotated[bool, Meta(description="Of ONNX: weights in int8, a quarter of the bytes.")] = False
 
 
 class Ping(Struct, frozen=True, forbid_unknown_fields=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import time
 from typing import Any
 
 import msgspec
@@ -15,22 +16,36 @@ from gossipfl.membership.charter import Credential
 from gossipfl.model.schema import Vector
 from gossipfl.protocol.neighbour import Hearsay, Neighbour
 from gossipfl.protocol.peer import Peer
-from gossipfl_nodes.control.answers import Budget, Model, PeerRow, Status, TensorRow, Version, Wiring
+from gossipfl_nodes.control.answers import (
+    Budget,
+    Curves,
+    Device,
+    Mesh,
+    Model,
+    PeerRow,
+    Status,
+    TensorRow,
+    Version,
+    Wiring,
+)
 from gossipfl_nodes.daemon.driver import Driver
 from gossipfl_nodes.daemon.telemetry import Telemetry
 from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.network.network import Network
 from gossipfl_nodes.observing import metrics
+from gossipfl_nodes.observing.history import History
 
 
 class View:
     """Answers of the control API about one daemon."""
 
     def __init__(
-        self, peer: Peer, driver: Driver, network: Network, training: Training, telemetry: Telemetry, task: str
-    ) -> None:
+        self, peer: Peer, driver: Driver, network: Network, training: Training, telemetry: Telemetry, task: str,
+        control: str,
+    ) -> None:  # fmt: skip
         self._peer, self._driver, self._network = peer, driver, network
-        self._training, self._telemetry, self._task = training, telemetry, task
+        self._training, self._telemetry, self._task, self._control = training, telemetry, task, control
+        self._history = History()
         self._hashing = trio.Lock()
 
     @property
@@ -51,8 +66,28 @@ class View:
     async def peers(self) -> list[PeerRow]:
         """The peers that the daemon knows."""
         async with self._driver.steady:
-            now = trio.current_time()
-            return [self._row(name, neighbour, now) for name, neighbour in self._peer.neighbourhood.known.items()]
+            return self._rows()
+
+    async def mesh(self) -> Mesh:
+        """The status and the peers, at one moment."""
+        async with self._driver.steady:
+            return Mesh(time.time(), self._peer.me, [Device(self._peer.me, "", self._status(), self._rows())])
+
+    async def history(self) -> dict[str, Curves]:
+        """How this device has learnt since it was started, by its id."""
+        return {self._peer.me: Curves(self._history.times, self._history.columns)}
+
+    async def remember(self) -> None:
+        """Keep the history."""
+        while True:
+            values: dict[str, float | None] = {
+                "loss": _number(self._training.loss),
+                "bytes_sent": self._network.bytes_sent,
+                "bytes_received": self._network.bytes_received,
+            }
+            values |= {f"metrics.{name}": value for name, value in self._metrics().items()}
+            self._history.add(round(time.time(), 1), values)
+            await trio.sleep(self._history.every)
 
     async def model(self) -> Model:
         """The model that predictions come from."""
@@ -92,6 +127,7 @@ class View:
             id=peer.me,
             pid=os.getpid(),
             addresses=self.addresses,
+            control=self._control,
             mesh=peer.settings.mesh,
             open=peer.members is None,
             task=self._task,
@@ -127,6 +163,10 @@ class View:
     def _budget(self, now: float) -> Budget | None:
         budget = self._peer.budget
         return Budget(budget.limit, budget.period, budget.spent, budget.left(now)) if budget.limited else None
+
+    def _rows(self) -> list[PeerRow]:
+        now = trio.current_time()
+        return [self._row(name, neighbour, now) for name, neighbour in self._peer.neighbourhood.known.items()]
 
     def _row(self, name: str, neighbour: Neighbour | Hearsay, now: float) -> PeerRow:
         link, telemetry = self._network.links.get(name), self._telemetry

@@ -78,6 +78,13 @@ class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     index: Annotated[int, Meta(ge=0, description="This node's number, where a data set is dealt out to nodes.")] = 0
     count: Annotated[int, Meta(ge=1, description="How many nodes a data set is dealt out to; 1 keeps all of it.")] = 1
     seed: Annotated[int, Meta(ge=0, description="Seed of the initial model; the same on all nodes.")] = 0
+    trains: Annotated[
+        bool,
+        Meta(
+            description="Whether this device trains. One that does not merges what others learn, passes it on and"
+            " predicts, and its task need not load training data."
+        ),
+    ] = True
 
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -132,6 +139,13 @@ class ControlConfig(Struct, frozen=True, forbid_unknown_fields=True):
             " brings the token in HOME/control.token; nothing: the unix socket only."
         ),
     ] = ""
+    readable: Annotated[
+        bool,
+        Meta(
+            description="Whether over TCP any user of this device may read without the token: status, peers, curves,"
+            " metrics and events. Logs, predictions and orders need it in any case."
+        ),
+    ] = False
 
     def __post_init__(self) -> None:
         if self.listen:

@@ -13,8 +13,10 @@ import random
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -26,10 +28,12 @@ from gossipfl.protocol.events import Event, Stopping
 from gossipfl.protocol.recording.records import Origin
 from gossipfl.wire.messages import max_body
 from gossipfl_nodes.control.admitting import Admissions
-from gossipfl_nodes.control.api import api
+from gossipfl_nodes.control.api import READABLE, api
+from gossipfl_nodes.control.exporting import Exports
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.view import View
+from gossipfl_nodes.control.web.access import Port, listening, token_in
 from gossipfl_nodes.control.web.server import serve_all
 from gossipfl_nodes.daemon.config import Config, Loaded
 from gossipfl_nodes.daemon.driver import Driver
@@ -49,7 +53,9 @@ from gossipfl_nodes.network.limits import Limits
 from gossipfl_nodes.network.network import Network, open_network
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
+from gossipfl_nodes.page import files as page
 from gossipfl_nodes.service.manager import Manager
+from gossipfl_nodes.serving.serving import serve_predictions
 from gossipfl_topology import TopologyError
 from gossipfl_topology import load as load_graph
 from gossipfl_topology.live import Fixed, Topology, named
@@ -89,7 +95,7 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
     telemetry, stop, manager = Telemetry(Diary()), trio.Event(), Manager(os.environ)
     # Nothing waits in between: a reader holds its frame until the peer takes it, and its sender waits.
     outbox, inbox = trio.open_memory_channel[Event](0)
-    with home.lock(), contextlib.ExitStack() as stack:
+    with home.lock(), _port(home, config) as port, contextlib.ExitStack() as stack:
         try:
             await training.start()
             info, schema, initial = await training.introduce()
@@ -108,10 +114,10 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 ) as network,
                 inbox,
             ):  # fmt: skip
-                topology = _topology(settings.topology, network.id)
                 origin = Origin(
                     network.id, schema, initial, settings, rng.getrandbits(128), incarnation, network.addresses,
-                    bootstrap, topology, saved=saved, charter=gate.charter if gate else None,
+                    bootstrap, _topology(settings.topology, network.id), saved=saved,
+                    charter=gate.charter if gate else None,
                 )  # fmt: skip
                 peer = await trio.to_thread.run_sync(origin.peer)  # a large model takes a second
                 recorder = stack.enter_context(Recorder(record, origin)) if record is not None else None
@@ -120,28 +126,45 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 del origin, initial, saved  # as large as the model
                 saver = Saver(peer, store, telemetry, config.disk.every)
                 driver = Driver(peer, network, training, saver, telemetry, recorder, gate)
-                view = View(peer, driver, network, training, telemetry, config.task.name)
-                predictions = Predictions(peer, driver, training)
-                orders = Orders(peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id))
+                view = View(
+                    peer, driver, network, training, telemetry, config.task.name, port.address if port else ""
+                )  # fmt: skip
+                predictions, exports = Predictions(home.predictions), Exports(home.state, config.task, peer, driver)
+                orders = Orders(
+                    peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id),
+                    trains=config.task.trains,
+                )  # fmt: skip
                 admissions = Admissions(gate, view, driver, outbox)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
+                    await nursery.start(_heed_signals, stop)  # who hears of this daemon may stop it at once
                     await nursery.start(
-                        serve_all, api(view, orders, admissions, predictions, telemetry.diary, logs), socket,
-                        config.control.listen, home.token,
+                        serve_all, api(view, orders, admissions, predictions, exports, telemetry.diary, logs), socket,
+                        port,
                     )  # fmt: skip
-                    nursery.start_soon(predictions.run)
+                    await nursery.start(serve_predictions, home.predictions, config.task, peer, driver)
+                    nursery.start_soon(view.remember)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
-                    nursery.start_soon(_heed_signals, stop)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope, manager)
                     nursery.start_soon(manager.keep_told, driver.steady)
                     nursery.start_soon(_discover, network, config, gate, unknown)
-                    await driver.run(inbox, outbox)
+                    await driver.run(inbox, outbox, trains=config.task.trains)
                     nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
                 await training.stop()
     log.info("stopped")
+
+
+@contextlib.contextmanager
+def _port(home: Home, config: Config) -> Iterator[Port | None]:
+    """Where the control API answers over TCP, if it does."""
+    if not config.control.listen:
+        yield None
+        return
+    with listening(config.control.listen) as bound:
+        free = {*page.PATHS, *(READABLE if config.control.readable else ())}
+        yield Port(bound, token_in(home.token), free)
 
 
 def _gate(home: Home, config: Config, key: bytes) -> Gate | None:
@@ -187,8 +210,9 @@ async def _stop_driver(
     await outbox.send(Stopping())
 
 
-async def _heed_signals(stop: trio.Event) -> None:
+async def _heed_signals(stop: trio.Event, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        task_status.started()
         async for number in signals:
             if stop.is_set():
                 os._exit(128 + number)

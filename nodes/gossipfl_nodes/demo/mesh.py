@@ -134,7 +134,7 @@ class Mesh:
                 stderr=log,
                 env=environment,
                 start_new_session=True,  # Ctrl-C is for the demo, which ends its daemons gracefully
-                preexec_fn=_end_with_parent,  # noqa: PLW1509 - the demo has one thread
+                preexec_fn=end_with_parent,  # noqa: PLW1509 - the demo has one thread
             )
 
     def kill(self, member: Member) -> None:
@@ -220,7 +220,7 @@ _libc = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """Have the kernel end this process when the demo is killed without a word."""
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

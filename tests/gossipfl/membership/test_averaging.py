@@ -14,9 +14,9 @@ from gossipfl.membership.averaging import FlowAverage
 
 def exchange(nodes: list[FlowAverage], i: int, j: int, *, answered: bool = True) -> None:
     """i speaks to j, and j answers, unless that is lost."""
-    nodes[j].told(str(i), *nodes[i].tell(str(j)))
+    nodes[j].asked(str(i), *nodes[i].tell(str(j)))
     if answered:
-        nodes[i].told(str(j), *nodes[j].tell(str(i)))
+        nodes[i].answered(str(j), nodes[j].tell(str(i))[0])
 
 
 def drained(nodes: list[FlowAverage]) -> None:
@@ -55,14 +55,25 @@ def test_all_come_to_the_average_though_messages_are_lost_said_twice_and_overtak
         if len(waiting) > 10:
             i, j, said = waiting.pop(rng.randrange(len(waiting)))
             if rng.random() >= loss:
-                nodes[j].told(str(i), *said)
-                nodes[i].told(str(j), *nodes[j].tell(str(i)))
+                nodes[j].asked(str(i), *said)
+                nodes[i].answered(str(j), nodes[j].tell(str(i))[0])
                 if rng.random() < 0.1:
-                    nodes[j].told(str(i), *said)
+                    nodes[j].asked(str(i), *said)
     drained(nodes)
     assert math.fsum(node.estimate for node in nodes) == pytest.approx(1.0)
     assert max(node.estimate for node in nodes) < 2 / 40
     assert min(node.estimate for node in nodes) > 0.5 / 40
+
+
+def test_nothing_stays_behind_when_a_pair_falls_silent_after_an_answer() -> None:
+    """The answer comes late, when who asked has spoken to others: what it does with it, nobody would learn of."""
+    nodes = [FlowAverage(float(value)) for value in (9, 1, 2)]
+    nodes[1].asked("0", *nodes[0].tell("1"))
+    answer, _ = nodes[1].tell("0")
+    exchange(nodes, 2, 0)
+    nodes[0].answered("1", answer)
+    assert nodes[0].tell("1")[0] == -nodes[1].tell("0")[0]
+    assert math.fsum(node.estimate for node in nodes) == pytest.approx(12)
 
 
 def test_those_who_are_left_find_their_own_average() -> None:
@@ -77,8 +88,8 @@ def test_those_who_are_left_find_their_own_average() -> None:
     for _ in range(30):
         for i in range(3):
             for j in range(i):
-                left[j].told(str(i + 1), *left[i].tell(str(j + 1)))
-                left[i].told(str(j + 1), *left[j].tell(str(i + 1)))
+                left[j].asked(str(i + 1), *left[i].tell(str(j + 1)))
+                left[i].answered(str(j + 1), left[j].tell(str(i + 1))[0])
     assert [node.estimate for node in left] == pytest.approx([2.0] * 3)
 
 

@@ -270,6 +270,7 @@ GIVEN = {
     "task.index": "3",
     "task.count": "8",
     "task.seed": "7",
+    "task.trains": "false",
     "gossip.mesh": "größe",
     "gossip.interval": "0.25",
     "gossip.topology": "ring",

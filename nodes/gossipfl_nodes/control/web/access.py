@@ -1,24 +1,27 @@
 """Access over TCP, where every user of the device, and every page in a browser on it, can knock.
 
 Two checks before anything else: the request must name this host, as a page that was led here by a DNS answer that
-changed ("rebinding") names its own; and it must bring the token, which only this device's user can read. The unix
-socket needs neither.
+changed ("rebinding") names its own; and it must bring the token, which only this device's user can read, unless it only
+looks at what is free to read. The unix socket needs neither.
 """
 
 from __future__ import annotations
 
 import secrets
 import socket
+from collections.abc import Container
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gossipfl.errors import LocalError
 from gossipfl.output.files import read_private, write_durably
-from gossipfl_nodes.control.web.problems import response
+from gossipfl_nodes.control.web.operations import response
 from gossipfl_nodes.daemon.config import loopback
 
 TOKEN_BYTES = 32
+OUR_SITES = {b"same-origin", b"none"}
+"""Of Sec-Fetch-Site, by which a browser says whose page asks (W3C Fetch Metadata, 2021): this port's, or a person."""
 
 
 def listening(text: str) -> socket.socket:
@@ -40,6 +43,27 @@ def listening(text: str) -> socket.socket:
     return bound
 
 
+class Port(NamedTuple):
+    """A port of this device, and who may ask there."""
+
+    bound: socket.socket
+    token: str
+    """What it takes to be answered."""
+    free: Container[str]
+    """Paths that anybody may read."""
+
+    @property
+    def number(self) -> int:
+        """Of TCP."""
+        return int(self.bound.getsockname()[1])
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds it."""
+        host = self.bound.getsockname()[0]
+        return f"http://[{host}]:{self.number}" if ":" in host else f"http://{host}:{self.number}"
+
+
 def token_in(path: Path) -> str:
     """The token in the file `path`, which is made if there is none.
 
@@ -56,11 +80,11 @@ def token_in(path: Path) -> str:
 
 
 class Guard:
-    """The ASGI application `app`, for whoever brings `token` to `port`."""
+    """The ASGI application `app`, for who may ask at `port`."""
 
-    def __init__(self, app: Any, token: str, port: int) -> None:
-        self._app, self._port = app, port
-        self._bearer = f"Bearer {token}".encode()
+    def __init__(self, app: Any, port: Port) -> None:
+        self._app, self._port, self._free = app, port.number, port.free
+        self._bearer = f"Bearer {port.token}".encode()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """As ASGI has it."""
@@ -72,11 +96,19 @@ class Guard:
         elif not self._is_ours(headers.get(b"host", [])):
             detail = f"Host: allowed is localhost, or a loopback address, with port {self._port}"
             await response(HTTPStatus.MISDIRECTED_REQUEST, detail)(scope, receive, send)
-        elif not any(secrets.compare_digest(value, self._bearer) for value in headers.get(b"authorization", [])):
+        elif not (self._is_free(scope, headers) or self._has_token(headers)):
             detail = "Authorization: Bearer TOKEN is needed; the token is in control.token in the daemon's home"
             await response(HTTPStatus.UNAUTHORIZED, detail, {"WWW-Authenticate": "Bearer"})(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    def _has_token(self, headers: dict[bytes, list[bytes]]) -> bool:
+        return any(secrets.compare_digest(value, self._bearer) for value in headers.get(b"authorization", []))
+
+    def _is_free(self, scope: Any, headers: dict[bytes, list[bytes]]) -> bool:
+        """May anybody on this device ask for that? Others' pages may not; but a person may follow a link from there."""
+        ours = set(headers.get(b"sec-fetch-site", [])) <= OUR_SITES or headers.get(b"sec-fetch-dest") == [b"document"]
+        return scope["path"] in self._free and scope["method"] in ("GET", "HEAD") and ours
 
     def _is_ours(self, hosts: list[bytes]) -> bool:
         if len(hosts) != 1:

@@ -20,39 +20,40 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from gossipfl_nodes.control.web.access import Guard, listening, token_in
+from gossipfl_nodes.control.web.access import Guard, Port
 
 CONNECTIONS = 64
 """Open at a time; one more is closed at once. Each takes a file descriptor that peers need as well."""
 WRITE_TIMEOUT = 10.0
 """Seconds for a client to take what is sent at once, at most 64 KiB beyond what the kernel holds."""
+TO_BROWSERS = (
+    (
+        b"content-security-policy",
+        b"default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
+    ),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+"""That nothing comes from elsewhere, and no other page gets hold of anything here (W3C CSP 3; Fetch, 2024)."""
 
 log = structlog.get_logger("control")
 
 
-async def serve_all(
-    app: Any, path: Path, listen: str, token: Path, *, task_status: Any = trio.TASK_STATUS_IGNORED
-) -> None:
-    """Answer on the unix socket `path`, and at `listen` to who has what is in `token` if that is not empty.
-
-    It has started when it can be asked.
-
-    Raises:
-        LocalError: it can't listen there, or the token is not usable.
-    """
+async def serve_all(app: Any, path: Path, port: Port | None, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+    """Answer on the unix socket `path`, and at `port` if there is one. It has started when it can be asked."""
     async with trio.open_nursery() as nursery:
         await nursery.start(serve_socket, app, path)
-        if listen:
-            await nursery.start(_serve_port, app, listen, token)
+        if port is not None:
+            await nursery.start(serve_port, app, port)
         task_status.started()
 
 
-async def _serve_port(app: Any, listen: str, token: Path, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-    with listening(listen) as bound:
-        host, port = bound.getsockname()[:2]
-        guard = Guard(app, await trio.to_thread.run_sync(token_in, token), port)
-        log.info("control API", address=f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-        await _serve(guard, bound, task_status)
+async def serve_port(app: Any, port: Port, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
+    """Answer at `port` to who may ask there, until cancelled."""
+    log.info("control API", address=port.address)
+    await _serve(Guard(app, port), port.bound, task_status)
 
 
 async def serve_socket(app: Any, path: Path, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
@@ -98,12 +99,16 @@ class _Connection(trio.abc.HalfCloseableStream):
 
 
 def _once(app: Any) -> Any:
-    """`app`, with one answer for a connection: hypercorn would wait for a second request, even of one who has gone."""
+    """`app`, with one answer for a connection: hypercorn would wait for a second request, even of one who has gone.
+
+    Each answer tells browsers what it is good for.
+    """
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         async def closing(message: dict[str, Any]) -> None:
-            if message["type"] == "http.response.start" and scope["http_version"] != "2":
-                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            if message["type"] == "http.response.start":
+                closed = [(b"connection", b"close")] if scope["http_version"] != "2" else []
+                message["headers"] = [*message["headers"], *TO_BROWSERS, *closed]
             await send(message)
 
         await app(scope, receive, closing)

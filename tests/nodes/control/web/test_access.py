@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from gossipfl.cli import Exit
+from gossipfl_nodes.control.api import READABLE
 from gossipfl_nodes.daemon.config import loopback
+from gossipfl_nodes.page.files import FILES, PATHS, TYPES
 from tests.nodes.support import Daemon, gossipfl, wait_for
 
 
@@ -26,11 +28,18 @@ def started(daemon: Daemon) -> int:
 
 
 def ask(port: int, path: str = "/v1/status", method: str = "GET", **headers: str) -> tuple[int, Any]:
+    status, _, body = raw(port, path, method, **headers)
+    return status, json.loads(body or "null")
+
+
+def raw(port: int, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers in lower case, and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
         connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
         response = connection.getresponse()
-        return response.status, json.loads(response.read() or "null")
+        found = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, found, b"" if path == "/v1/events" else response.read()
     finally:
         connection.close()
 
@@ -67,6 +76,61 @@ def test_who_brings_the_token_to_this_host_is_answered_and_nobody_else(make_daem
     assert started(daemon)
     assert daemon.home.token.read_text().strip() == token, "it is kept"
     assert daemon.stop() == 0
+
+
+FOREIGN = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Dest": "empty"}
+CLOSED = ("/v1/model", "/v1/logs", "/v1/topology", "/v1/log-level", "/v1/openapi.json", "/v1/nothing")
+
+
+def test_the_page_itself_is_for_all_and_tells_browsers_that_it_is_alone(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(control__listen="127.0.0.1:0", network__mdns="false")
+    port = started(daemon)
+    for path in PATHS:
+        status, headers, body = raw(port, path)
+        assert (status, body) == (200, FILES[path].read_bytes())
+        assert headers["content-type"].startswith(TYPES[FILES[path].suffix])
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert headers["content-security-policy"].startswith("default-src 'self'; ")
+        assert "unsafe" not in headers["content-security-policy"]
+        assert raw(port, path, Host=f"evil.example:{port}")[0] == 421
+        assert raw(port, path, **FOREIGN)[0] == 401
+        assert raw(port, path, "POST")[0] == 401
+    assert raw(port, "/", Sec_Fetch_Site="cross-site", Sec_Fetch_Dest="document")[0] == 200, "a link was followed"
+    for path in (*READABLE, *CLOSED, "/page/../v1/status", "/show/", "/show/../api.py", "//"):
+        assert raw(port, path)[0] == 401
+        assert "content-security-policy" in raw(port, path)[1]
+    printed = gossipfl("page", "--home", daemon.home.path)
+    assert printed.stdout == f"http://127.0.0.1:{port}/#{daemon.home.token.read_text()}"
+
+
+def test_what_may_be_read_without_a_token_is_what_was_said_and_no_more(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(control__listen="127.0.0.1:0", control__readable="true", network__mdns="false")
+    port = started(daemon)
+    for path in READABLE:
+        assert raw(port, path)[0] == 200
+        assert raw(port, path, "HEAD")[0] == 200
+        assert raw(port, path, Sec_Fetch_Site="same-origin")[0] == 200
+        for site in ("cross-site", "same-site", "same-origin, cross-site", ""):
+            assert raw(port, path, Sec_Fetch_Site=site)[0] == 401, "another page asks, or who says nothing sensible"
+        assert raw(port, path, Host=f"evil.example:{port}")[0] == 421
+        for method in ("POST", "PUT", "DELETE", "OPTIONS"):
+            assert raw(port, path, method)[0] == 401
+    for path in CLOSED:
+        assert raw(port, path)[0] == 401
+    for path in ("/v1/pause", "/v1/publish", "/v1/stop", "/v1/predict", "/v1/invite"):
+        assert raw(port, path, "POST")[0] == 401
+    assert raw(port, "/v1/topology", "PUT")[0] == 401
+
+
+def test_without_a_port_the_page_s_address_is_not_told(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = make_daemon(network__mdns="false")
+    daemon.start()
+    daemon.wait_until(lambda status: status, "it answers")
+    refused = gossipfl("page", "--home", daemon.home.path)
+    assert refused.returncode == Exit.FAILED
+    for part in (str(daemon.home.config), "control.listen", "127.0.0.1:9445"):
+        assert part in refused.stderr
 
 
 def test_without_a_port_nothing_listens_and_there_is_no_token(make_daemon: Callable[..., Daemon]) -> None:

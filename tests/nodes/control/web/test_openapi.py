@@ -113,7 +113,8 @@ def test_whatever_is_asked_has_an_answer_that_the_document_promises(api: Api, mo
 def test_what_there_is_none_of_is_a_problem_too(api: Api) -> None:
     base = api.schema.get_base_url().removesuffix("/")
     for method, path, status in (
-        ("GET", "/v1/nothing", 404), ("GET", "/", 404), ("DELETE", "/v1/status", 405), ("PATCH", "/v1/topology", 405),
+        ("GET", "/v1/nothing", 404), ("GET", "/index.html", 404), ("DELETE", "/v1/status", 405),
+        ("PATCH", "/v1/topology", 405), ("POST", "/", 405),
         ("TRACE", "/v1/peers", 405), ("OPTIONS", "/v1/predict", 405),
     ):  # fmt: skip
         answer = requests.request(method, base + path, headers=api.headers, timeout=20)
