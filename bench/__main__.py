@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m bench [NAME …]`: run the benchmarks, or those named."""
+"""`make bench`, or `python -m bench [NAME …] [--OPTION …]`: run the benchmarks, or those named, with their options."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ ROOMS = {
         "wire": "CPU time of the transport, beside trio TLS and stock py-libp2p",
         "flood": "fifty strangers flood a daemon: what honest peers keep of their rate, memory",
         "isolation": "training in a process or in a thread: delay of the event loop",
+        "predict": "predictions beside training: latency, rate on one core, and what training loses",
         "page": "the page in a browser: first paint, bytes, and frames a second at 100 and 1,000 devices",
         "large": "a model of 100 MB between two daemons: delay of the event loop, memory",
     },
@@ -31,6 +32,7 @@ ROOMS = {
         "shards": "MNIST by pairs of classes: 16 and 64 nodes, 10 MB each",
         "stragglers": "one of ten nodes ten times slower",
         "ablation": "every mechanism off, one at a time",
+        "city": "road sensors of Los Angeles: central, alone, and by gossip, with faults",
         "mnist10": "ten daemons on MNIST shards to 0.90, beside other systems",
     },
 }
@@ -39,7 +41,9 @@ BENCHMARKS = {name: (f"bench.{room}.{name}", about) for room, told in ROOMS.item
 
 
 def main() -> int:
-    names = sys.argv[1:] or list(BENCHMARKS)
+    given = sys.argv[1:]
+    first = next((at for at, word in enumerate(given) if word.startswith("-")), len(given))
+    names, options = given[:first] or list(BENCHMARKS), given[first:]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         print(f"bench: no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
@@ -47,6 +51,7 @@ def main() -> int:
     for name in names:
         module, about = BENCHMARKS[name]
         print(f"\n== {name}: {about}", flush=True)
+        sys.argv = [f"bench {name}", *options]
         importlib.import_module(module).main()
     return 0
 

@@ -19,7 +19,8 @@ from gossipfl.protocol.events import Train, Trained
 from gossipfl.tasks.load import load
 from gossipfl.tasks.task import Node
 from gossipfl_nodes.daemon.config import TaskConfig
-from gossipfl_nodes.daemon.training import Training, copy
+from gossipfl_nodes.daemon.process import copy
+from gossipfl_nodes.daemon.training import Training
 
 SECONDS = 10.0
 TICK = 0.005

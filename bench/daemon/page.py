@@ -75,7 +75,7 @@ def _drawn(browser: Browser, url: str, count: int) -> tuple[list[float], list[fl
     page = context.new_page()
     page.route("**/v1/mesh", mesh.answer)
     page.goto(url)
-    page.locator("#links", has_text=f"{count} up").wait_for(timeout=60_000)
+    page.locator("#links", has_text=f"{count:,} up").wait_for(timeout=60_000)
     first = page.evaluate(FRAMES, WATCHED)
     settled = page.evaluate(FRAMES, WATCHED)
     context.close()

@@ -30,19 +30,20 @@ class Served(Lender):
     def __init__(self, x: Vector, kernel: Kernel = reference, count: int = 0) -> None:
         super().__init__(x)
         self._kernel = kernel
-        self._count = count
+        self.count = count
+        """How many models went into the average."""
 
     def restart(self, x: Vector) -> None:
         """Forget the past: the average is `x`, which is copied before it changes."""
         self._replace(x)
-        self._count = 0
+        self.count = 0
 
     def checkpoint(self) -> tuple[Vector, int]:
         """x̄, lent, and how many models went into it."""
-        return self.lend(), self._count
+        return self.lend(), self.count
 
     def add(self, x: Vector, momentum: str) -> None:
         """Take in the model at the end of a publish interval, and give it `momentum` (`gossipfl.mixing.momentum`)."""
-        self._count += 1
-        c = max(SLOWEST, min(1.0, (GAMMA + 1) / (self._count + GAMMA)))
+        self.count += 1
+        c = max(SLOWEST, min(1.0, (GAMMA + 1) / (self.count + GAMMA)))
         self._kernel.follow(self._own(), x, c, push(momentum, c))

@@ -44,7 +44,8 @@ def softmax(node: Node) -> MLP:
 
 def _task(node: Node, hidden: tuple[int, ...]) -> MLP:
     x, y = _images()
-    rows = class_shard(y[HELD_OUT:], node.index, node.count, seed=node.seed) + HELD_OUT
+    shard = class_shard(y[HELD_OUT:], node.index, node.count, seed=node.seed) if node.trains else y[:0]
+    rows = shard + HELD_OUT
     return MLP(
         x[rows], y[rows], x[:HELD_OUT], y[:HELD_OUT], classes=CLASSES, hidden=hidden, lr=LEARNING_RATE, seed=node.seed
     )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from gossipfl.errors import LocalError
 from gossipfl.model.schema import Vector
 from gossipfl.tasks import perceptron
+from gossipfl.tasks.onnx_graph import classifier
 from gossipfl.tasks.perceptron import Layer
 from gossipfl.tasks.task import DEFAULT_STEPS, Progress
 
@@ -36,7 +37,7 @@ class MLP:
     """Classify rows of `x`, shape (n, features), into `classes` classes.
 
     Args:
-        x: training inputs, float32 or uint8, shape (n, features), n ≥ 1.
+        x: training inputs, float32 or uint8, shape (n, features); none where the model is not trained.
         y: their labels in [0, classes), shape (n,).
         x_test: held-out inputs, shape (m, features).
         y_test: their labels, shape (m,).
@@ -72,16 +73,16 @@ class MLP:
         seed: int = 0,
     ) -> None:
         for name, inputs, labels in (("train", x, y), ("test", x_test, y_test)):
-            if inputs.ndim != 2 or labels.shape != inputs.shape[:1] or not len(inputs):
+            if inputs.ndim != 2 or labels.shape != inputs.shape[:1] or (name == "test" and not len(inputs)):
                 raise LocalError(f"{name} data: inputs of shape {inputs.shape} and labels of shape {labels.shape}")
-            if labels.min() < 0 or labels.max() >= classes:
+            if labels.size and (labels.min() < 0 or labels.max() >= classes):
                 raise LocalError(
                     f"{name} data: labels {labels.min()} to {labels.max()}; allowed are 0 to {classes - 1}"
                 )
         if x.shape[1] != x_test.shape[1]:
             raise LocalError(f"test data: rows of {x_test.shape[1]} features; training rows have {x.shape[1]}")
         self._x, self._y, self._x_test, self._y_test = x, y, x_test, y_test
-        prior = np.bincount(y, minlength=classes) / len(y)
+        prior = np.bincount(y, minlength=classes) / max(1, len(y))
         self._shift = self._shift_at_first = (calibration * np.log(prior + RARE)).astype(np.float32)
         self._lr, self._lr_at_first, self._horizon = np.float32(lr), lr, horizon
         self._batch, self._seed = batch, seed
@@ -101,6 +102,8 @@ class MLP:
 
     def train(self, vector: Vector, steps: int, rng: np.random.Generator) -> Progress:
         """`steps` steps of minibatch SGD, in place."""
+        if not len(self._x):
+            raise LocalError("train data: there is none; this task only predicts and evaluates")
         layers = list(self._layers(vector))
         total = 0.0
         for _ in range(steps):
@@ -121,6 +124,14 @@ class MLP:
     def predict(self, vector: Vector, inputs: Inputs) -> Inputs:
         """Class probabilities, shape (n, classes)."""
         return _softmax(perceptron.forward(list(self._layers(vector)), inputs)[-1])
+
+    def calibration(self) -> tuple[Inputs, Labels]:
+        """The held-out set."""
+        return scaled(self._x_test), self._y_test
+
+    def onnx(self, vector: Vector) -> bytes:
+        """The model as an ONNX file."""
+        return classifier(self._layers(vector))
 
     def _step(self, layers: list[Layer], x: Inputs, y: Labels) -> float:
         activations = perceptron.forward(layers, x)

@@ -41,19 +41,8 @@ def npz(node: Node) -> MLP:
     if node.data is None:
         raise LocalError("task npz: no data file; name one with --data FILE.npz or task.data in the configuration")
     with _open(node.data) as file:
-        shards = sorted(int(name[1:]) for name in file.files if re.fullmatch(r"x[0-9]{1,9}", name))
-        mine = shards[node.index :: node.count]
-        if not mine:
-            raise LocalError(
-                f"{node.data}: has {len(shards)} shards (x0, x1, …), too few for node {node.index} of {node.count};"
-                f" run at most {len(shards)} nodes"
-            )
-        parts = [_inputs(file, node.data, f"x{shard}") for shard in mine]
-        if len({part.dtype for part in parts}) > 1:
-            parts = [scaled(part) for part in parts]
-        x = cast("Data", np.concatenate(parts))
-        y = np.concatenate([_labels(file, node.data, f"y{shard}") for shard in mine])
         x_test, y_test = _inputs(file, node.data, "x_test"), _labels(file, node.data, "y_test")
+        x, y = _shards(file, node) if node.trains else (x_test[:0], y_test[:0])
     if y_test.max() >= MAX_CLASSES:
         raise LocalError(f"{node.data}: array 'y_test' has label {y_test.max()}; allowed are 0 to {MAX_CLASSES - 1}")
     try:
@@ -64,6 +53,23 @@ def npz(node: Node) -> MLP:
         )  # fmt: skip
     except LocalError as error:
         raise LocalError(f"{node.data}: {error}") from None
+
+
+def _shards(file: np.lib.npyio.NpzFile, node: Node) -> tuple[Data, Labels]:
+    """The training data of one node."""
+    assert node.data is not None
+    shards = sorted(int(name[1:]) for name in file.files if re.fullmatch(r"x[0-9]{1,9}", name))
+    mine = shards[node.index :: node.count]
+    if not mine:
+        raise LocalError(
+            f"{node.data}: has {len(shards)} shards (x0, x1, …), too few for node {node.index} of {node.count};"
+            f" run at most {len(shards)} nodes"
+        )
+    parts = [_inputs(file, node.data, f"x{shard}") for shard in mine]
+    if len({part.dtype for part in parts}) > 1:
+        parts = [scaled(part) for part in parts]
+    x = cast("Data", np.concatenate(parts))
+    return x, np.concatenate([_labels(file, node.data, f"y{shard}") for shard in mine])
 
 
 @contextmanager

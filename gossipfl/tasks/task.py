@@ -25,12 +25,14 @@ class Node(Struct, frozen=True):
 
     `index` of `count` tells shards of a shared data set apart; a real device has its own data and is 0 of 1. `seed` is
     the same on all nodes of a run: what must be equal everywhere, as the initial vector should be, is drawn from it.
+    Where `trains` is false, `train` is never called, and a factory may do without the training data.
     """
 
     index: int = 0
     count: int = 1
     seed: int = 0
     data: Path | None = None
+    trains: bool = True
 
 
 class Progress(Struct, frozen=True):
@@ -103,6 +105,28 @@ class Pooled(Protocol):
 
     def means(self, vector: Vector) -> dict[str, Mean]:
         """Metrics of `vector` on this node's test rows, by the names that `evaluate` gives them."""
+        ...
+
+
+@runtime_checkable
+class Calibrated(Protocol):
+    """A task that can tell how far off its predictions may be (`gossipfl.uncertainty`)."""
+
+    def calibration(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.generic]]:
+        """Rows that nobody trains on, like those that will be predicted from, and what is true of them.
+
+        Inputs are of shape (n, …), as for `predict`. Targets are class numbers, shape (n,), where `predict` gives a
+        value for each class, shape (n, classes), best its probability; otherwise floats, of the shape of the outputs.
+        """
+        ...
+
+
+@runtime_checkable
+class Exportable(Protocol):
+    """A task whose model other runtimes can predict from."""
+
+    def onnx(self, vector: Vector) -> bytes:
+        """An ONNX model that predicts as `predict` does: from one input, shape (n, …), to one output, for any n."""
         ...
 
 

@@ -40,9 +40,8 @@ YOURS = "/home/you"
 END = "\x1e"
 """Written after the output of each command, before its exit status."""
 NUMBER = r"[-−]?\d[\d.,]*(?:e[-+]\d+)?(?: (?:[µm]?s|min|h|[kMG]?B)\b)?"
-TOKEN = re.compile(
-    rf"(?P<id>12D3KooW\w+|\b(?=\w*\d)(?=\w*[A-Z])[1-9A-HJ-NP-Za-km-z]{{8}}\b)|(?P<number>{NUMBER})|(?P<any>…)|\s+"
-)
+ID = r"12D3KooW\w+|\b(?=\w*[A-Za-z])(?:(?=\w*\d)|(?=\w+[A-Z]))[1-9A-HJ-NP-Za-km-z]{8}\b"
+TOKEN = re.compile(rf"(?P<id>{ID})|(?P<number>{NUMBER})|(?P<any>…)|\s+")
 """What differs between two runs, or between two terminals."""
 
 

@@ -100,6 +100,8 @@ SHOWN = [
     ("mean 0.975", "mean", False),
     ("id 12D3KooWabc", "id 12D3KooWxyz9", True),
     ("0  GqoLVYL4  7", "0  abcDEF12  11", True),
+    ("0  LnYHRFUQ  7", "0  abcDEF12  11", True),
+    ("585.3 ms ago", "1.2 s ago", True),
     ("joined", "left", False),
     ("…\nlast 1", "first\nsecond\nlast 2", True),
     ("…\nlast 1", "first\nsecond", False),

@@ -188,7 +188,7 @@ def state(peer: Peer) -> dict[str, Any]:
     joining = peer.joining
     return {
         "x": replica.x.tobytes(), "served": replica.served.x.tobytes(),
-        "served count": replica.served._count, "age": replica.age, "full": replica.full().tobytes(),
+        "served count": replica.served.count, "age": replica.age, "full": replica.full().tobytes(),
         "base": peer.bases.own, "bases": list(peer.bases._held), "seq": (peer.incarnation, peer.seq),
         "training": (peer._training, peer._trainings), "pace": (peer.pace.progress, peer.pace.period),
         "published": (peer.pace._at, peer.pace._age),

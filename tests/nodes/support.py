@@ -170,6 +170,18 @@ class Daemon:
         return self.process.wait(GENEROUS)
 
 
+def settle(daemon: Daemon) -> None:
+    """Pause its training, and wait until the model that it serves has come to rest."""
+    client.post(daemon.home, "/v1/pause")
+
+    def rests() -> bool:
+        before = client.get(daemon.home, "/v1/model")["sha256"]
+        time.sleep(0.5)  # ten intervals of 0.05 s
+        return bool(client.get(daemon.home, "/v1/model")["sha256"] == before)
+
+    wait_for(rests, "the average has come to rest")
+
+
 def end(processes: Sequence[subprocess.Popen[Any]]) -> None:
     """Kill what still runs of the processes that a test has started, and close their pipes."""
     for process in processes:

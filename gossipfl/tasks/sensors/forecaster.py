@@ -99,6 +99,7 @@ class Forecaster:
         """
         if inputs.ndim != 2 or inputs.shape[1] not in (STEPS_IN, STEPS_IN + 1):
             raise LocalError(f"inputs of shape {inputs.shape}: allowed are (n, {STEPS_IN}), or one more with the hour")
+        self._feed.refresh()  # where nobody trains, nobody else does
         readings = inputs[:, :STEPS_IN]
         if not np.isfinite(readings).any(axis=1).all():
             raise LocalError("inputs: a row has no reading at all; at least one of 12 is needed")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import socket
 from collections.abc import Iterator
 from typing import Any
 
 from gossipfl.cli import Exit
 from gossipfl.errors import LocalError
+from gossipfl_nodes.control.web.unix import UnixConnection
 from gossipfl_nodes.disk.home import Home
 
 TIMEOUT = 5.0
@@ -32,17 +32,6 @@ class Refused(LocalError):  # noqa: N818 - as above
         super().__init__(reason)
         self.status = status
         self.exit_status = Exit.TRY_AGAIN if status == http.client.SERVICE_UNAVAILABLE else Exit.FAILED
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def get(home: Home, path: str) -> Any:
@@ -76,23 +65,23 @@ def follow(home: Home, path: str) -> Iterator[Any]:
     Raises:
         NotRunning, LocalError: as `get`.
     """
-    with _asked(home, "GET", path, timeout=STREAM_TIMEOUT) as response:
+    with asked(home, "GET", path, timeout=STREAM_TIMEOUT) as response:
         for line in response:
             if line.startswith(b"data: "):
                 yield json.loads(line.removeprefix(b"data: "))
 
 
 def _ask(home: Home, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT) -> bytes:
-    with _asked(home, method, path, body, timeout=timeout) as response:
+    with asked(home, method, path, body, timeout=timeout) as response:
         return response.read()
 
 
 @contextlib.contextmanager
-def _asked(
+def asked(
     home: Home, method: str, path: str, body: Any = None, *, timeout: float = TIMEOUT
 ) -> Iterator[http.client.HTTPResponse]:
-    """The answer, still to be read."""
-    connection = _UnixConnection(str(home.socket), timeout)
+    """The answer, still to be read; raises as `get`."""
+    connection = UnixConnection(str(home.socket), timeout)
     try:
         connection.request(method, path, None if body is None else json.dumps(body))
         response = connection.getresponse()

@@ -32,6 +32,7 @@ from gossipfl_topology.wiring import NODES, wire
 EXAMPLES = """examples:
   gossipfl demo
   gossipfl demo --kill 2 --html report.html
+  gossipfl demo --page --seconds 600
   gossipfl demo --nodes 12 --topology regular:k=4 --set codec=int8 --until 0.9
   gossipfl demo --task cnn.py:digits_cnn --nodes 4 --seconds 30 --json result.json
 """

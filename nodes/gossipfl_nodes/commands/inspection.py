@@ -9,6 +9,7 @@ from typing import Any
 
 from gossipfl.cli import Exit
 from gossipfl.errors import LocalError
+from gossipfl.output.files import read_private
 from gossipfl.output.terminal import ago, duration, print_json, print_table, shown, size
 from gossipfl_nodes.commands import client, options
 from gossipfl_nodes.daemon.config import KEYS, load
@@ -113,7 +114,8 @@ def page(arguments: list[str]) -> int:
     if not control:
         allowed = "set it to a loopback address, as 127.0.0.1:9445, and restart the daemon"
         raise LocalError(f"{home.config}: control.listen = '': the daemon answers on its socket only; {allowed}")
-    address = f"{control}/#{home.token.read_text().strip()}"
+    anew = "remove it and restart the daemon, which makes a new one"
+    address = f"{control}/#{read_private(home.token, anew, anew).decode().strip()}"
     if given.json:
         print_json({"page": address})
     else:

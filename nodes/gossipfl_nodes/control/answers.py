@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Raw, Struct
 
 from gossipfl.membership.reputation import HALF_LIFE, MAX_STRIKES
-from gossipfl_nodes.daemon.worker import MAX_VALUES
+from gossipfl_nodes.serving.batches import MAX_VALUES
 
 DAY, MONTH = 86_400.0, 31 * 86_400.0
 Seconds = Annotated[float, Meta(description="Seconds.")]
@@ -223,13 +223,44 @@ class Inputs(Struct, frozen=True, forbid_unknown_fields=True):
             }
         ),
     ]
+    coverage: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)] | None,
+        Meta(description="How often what is said of the uncertainty is to hold the truth; null if nothing is to be."),
+    ] = None
 
 
-class Prediction(Struct, frozen=True):
+class Uncertainty(Struct, frozen=True, omit_defaults=True):
+    """What holds the truth, for each output, or for each row in a set of labels."""
+
+    coverage: Annotated[
+        float, Meta(description="How often it does, at the least, if inputs are like those that were held out.")
+    ]
+    rows: Annotated[int, Meta(description="That were held out, and told it.")]
+    lower: Annotated[list[Any] | None, Meta(description="Of numbers: a row for each input.")] = None
+    upper: Annotated[list[Any] | None, Meta(description="Of numbers: a row for each input.")] = None
+    labels: Annotated[
+        list[list[int]] | None, Meta(description="Of classes: the likely ones for each row, likeliest first.")
+    ] = None
+
+
+class Prediction(Struct, frozen=True, omit_defaults=True):
     """What the served model says."""
 
-    outputs: Annotated[list[Any], Meta(description="A row for each input; null for what is no number.")]
+    outputs: Annotated[
+        Raw,
+        Meta(
+            extra_json_schema={"type": "array", "description": "A row for each input; null for what is no number."},
+        ),
+    ]
     version: Version
+    uncertainty: Uncertainty | None = None
+
+
+class Exporting(Struct, frozen=True, forbid_unknown_fields=True):
+    """How to export the served model."""
+
+    format: Literal["safetensors", "onnx"]
+    int8: Annotated[bool, Meta(description="Of ONNX: weights in int8, a quarter of the bytes.")] = False
 
 
 class Ping(Struct, frozen=True, forbid_unknown_fields=True):

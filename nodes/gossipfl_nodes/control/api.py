@@ -6,8 +6,8 @@ import msgspec
 from starlette.applications import Starlette
 from starlette.responses import Response
 
-from gossipfl_nodes.control import predicting
 from gossipfl_nodes.control.admitting import Admissions
+from gossipfl_nodes.control.exporting import MEDIA_TYPE, Exports
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.view import View
@@ -18,13 +18,15 @@ from gossipfl_nodes.control.web.operations import Operation, application
 from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
 from gossipfl_nodes.page import files as page
+from gossipfl_nodes.serving.predictor import ROOM
 
 READABLE = ("/v1/status", "/v1/peers", "/v1/mesh", "/v1/history", "/v1/metrics", "/v1/events")
 """What tells how a device is, and nothing that it learnt: what `control.readable` is about."""
 
 
 def operations(
-    view: View, orders: Orders, admissions: Admissions, predictions: Predictions, diary: Diary, logs: Logs
+    view: View, orders: Orders, admissions: Admissions, predictions: Predictions, exports: Exports, diary: Diary,
+    logs: Logs,
 ) -> list[Operation]:  # fmt: skip
     """All that the API can do."""
     watch = Watch(diary, logs)
@@ -42,7 +44,8 @@ def operations(
         Operation("POST", "/v1/invite", admissions.invite),
         Operation("POST", "/v1/allow", admissions.allow),
         Operation("POST", "/v1/ban", admissions.ban),
-        Operation("POST", "/v1/predict", predictions.predict, room=predicting.ROOM),
+        Operation("POST", "/v1/predict", predictions.predict, room=ROOM),
+        Operation("POST", "/v1/export", exports.export, media=(MEDIA_TYPE,)),
         Operation("GET", "/v1/log-level", watch.level),
         Operation("PUT", "/v1/log-level", orders.show),
         Operation("POST", "/v1/pause", orders.pause),
@@ -54,10 +57,11 @@ def operations(
 
 
 def api(
-    view: View, orders: Orders, admissions: Admissions, predictions: Predictions, diary: Diary, logs: Logs
+    view: View, orders: Orders, admissions: Admissions, predictions: Predictions, exports: Exports, diary: Diary,
+    logs: Logs,
 ) -> Starlette:  # fmt: skip
     """The ASGI application, which also has its own documentation, and the page."""
-    told = operations(view, orders, admissions, predictions, diary, logs)
+    told = operations(view, orders, admissions, predictions, exports, diary, logs)
 
     async def documentation() -> Response:
         """What you are reading."""

@@ -35,15 +35,18 @@ class Orders:
         stop: set, it ends the daemon.
         logs: how it logs.
         find: the topology that a text names, in this device's files too.
+        trains: whether this device may train at all.
     """
 
     def __init__(
         self, peer: Peer, network: Network, driver: Driver, outbox: trio.MemorySendChannel[Event], stop: trio.Event,
         logs: Logs,
         find: Callable[[str], Topology],
+        *,
+        trains: bool,
     ) -> None:  # fmt: skip
         self._peer, self._network, self._driver, self._outbox = peer, network, driver, outbox
-        self._stop, self._logs, self._find = stop, logs, find
+        self._stop, self._logs, self._find, self._trains = stop, logs, find, trains
 
     async def stop(self) -> Stopping:
         """Stop the daemon gracefully."""
@@ -57,6 +60,8 @@ class Orders:
 
     async def resume(self) -> Training:
         """Train again."""
+        if not self._trains:
+            raise LocalError("this device only serves, as task.trains = false says; set it to true and restart")
         await self._driver.ask(Resumed(), self._outbox)
         return Training(paused=False)
 

@@ -1,104 +1,57 @@
-"""Predicting from the served model, in the training process, one request after the other.
+"""Predictions by way of the control API: passed on to the predicting process, and its answer back.
 
-Sizes are checked before anything is made of a request's JSON. A client that goes away leaves nothing half done:
-requests wait in a short queue, and what is asked of the process is never broken off.
+For who has the control API already, or comes over TCP; `run/predict.sock` in the daemon's home takes less.
 """
 
 from __future__ import annotations
 
+import http.client
 from http import HTTPStatus
+from pathlib import Path
 
 import msgspec
-import numpy as np
 import trio
 
 from gossipfl.errors import LocalError
-from gossipfl.model.schema import Vector
-from gossipfl.protocol.peer import Peer
-from gossipfl_nodes.control.answers import Inputs, Prediction, Version
-from gossipfl_nodes.control.view import version
-from gossipfl_nodes.control.web.problems import Refusal
-from gossipfl_nodes.daemon.driver import Driver
-from gossipfl_nodes.daemon.training import Training, copy
-from gossipfl_nodes.daemon.worker import MAX_VALUES, Values
+from gossipfl_nodes.control.answers import Inputs, Prediction
+from gossipfl_nodes.control.web.problems import Problem, Refusal
+from gossipfl_nodes.control.web.unix import UnixConnection
+from gossipfl_nodes.serving.predictor import PATH, PATIENCE
 
-ROOM = 8 << 20
-"""Bytes of a request: 32 for each number, more than any float32 takes in a row of its own."""
 WAITING = 8
-"""Requests, beside the one that is being answered."""
-PATIENCE = 60.0
-"""Seconds that a client waits: a prediction comes after the training phase that has begun."""
-
-
-class _Job:
-    """One request, and what came of it."""
-
-    def __init__(self, inputs: Values) -> None:
-        self.inputs = inputs
-        self.done = trio.Event()
-        self.version: Version | None = None
-        self.outputs: Values | None = None
-        self.error = ""
+"""Requests at a time, each of which has a thread of the daemon wait for it."""
+LOADING = 20.0
+"""Seconds more that the first request may take, which has the process started."""
 
 
 class Predictions:
-    """Answers requests for as long as `run` does."""
+    """Passes requests on to the socket `path`."""
 
-    def __init__(self, peer: Peer, driver: Driver, training: Training) -> None:
-        self._peer, self._driver, self._training = peer, driver, training
-        self._ask, self._asked = trio.open_memory_channel[_Job](WAITING)
-
-    async def run(self) -> None:
-        """Take up one request after the other."""
-        async for job in self._asked:
-
-            async def fill(out: Vector, job: _Job = job) -> None:
-                async with self._driver.steady:
-                    job.version = version(self._peer)
-                    await copy(out, self._peer.replica.full_served())
-
-            try:
-                job.outputs = await self._training.predict(job.inputs, fill)
-            except LocalError as error:
-                job.error = str(error)
-            job.done.set()
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._threads = trio.CapacityLimiter(WAITING)
 
     async def predict(self, body: Inputs) -> Prediction:
         """Outputs of the served model for inputs, with which model that was."""
-        job = _Job(await trio.to_thread.run_sync(_values, body))
-        try:
-            self._ask.send_nowait(job)
-        except trio.WouldBlock:
+        if not self._threads.available_tokens:
             detail = f"{WAITING} requests wait already"
-            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"}) from None
-        with trio.move_on_after(PATIENCE):
-            await job.done.wait()
-        if not job.done.is_set():
-            detail = f"not within {PATIENCE:g} s: a training phase takes that long; gossipfl pause helps"
-            raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, detail)
-        if job.outputs is None or job.version is None:
-            raise LocalError(job.error)
-        return Prediction(job.outputs.array.tolist(), job.version)
+            raise Refusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"Retry-After": "5"})
+        return await trio.to_thread.run_sync(  # type: ignore[call-arg]  # stubs of an older trio
+            self._ask, body, limiter=self._threads, abandon_on_cancel=True
+        )
 
-
-def _values(body: Inputs) -> Values:
-    """The inputs as an array, if they are one.
-
-    Raises:
-        Refusal: they are too many.
-        LocalError: they are not numbers in rows of equal shape.
-    """
-    raw = bytes(body.inputs)
-    if raw.count(b",") >= MAX_VALUES or raw.count(b"[") > MAX_VALUES + 1:  # before there are numbers, and lists of them
-        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"inputs: at most {MAX_VALUES} numbers are allowed at once")
-    try:
-        found = np.array(msgspec.json.decode(raw, type=list))
-        if found.dtype.kind not in "iuf" or not found.size:
-            raise ValueError("not numbers only")
-        with np.errstate(over="ignore"):
-            inputs = found.astype(np.float32)
-    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise LocalError(f"inputs: {error}; allowed are nested lists of numbers, a row for each input") from None
-    if not np.isfinite(inputs).all():
-        raise LocalError("inputs: a number is beyond what float32 holds")
-    return Values.of(inputs)
+    def _ask(self, body: Inputs) -> Prediction:
+        connection = UnixConnection(str(self._path), PATIENCE + LOADING)
+        try:
+            connection.request("POST", PATH, msgspec.json.encode(body))
+            response = connection.getresponse()
+            answer = response.read()
+        except TimeoutError:
+            raise Refusal(HTTPStatus.GATEWAY_TIMEOUT, "the predicting process does not answer") from None
+        except (OSError, http.client.HTTPException):
+            raise LocalError("the predicting process died of it; the daemon's log may say why") from None
+        finally:
+            connection.close()
+        if response.status == HTTPStatus.OK:
+            return msgspec.json.decode(answer, type=Prediction)
+        raise Refusal(HTTPStatus(response.status), msgspec.json.decode(answer, type=Problem).detail)

@@ -79,6 +79,13 @@ class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     index: Annotated[int, Meta(ge=0, description="This node's number, where a data set is dealt out to nodes.")] = 0
     count: Annotated[int, Meta(ge=1, description="How many nodes a data set is dealt out to; 1 keeps all of it.")] = 1
     seed: Annotated[int, Meta(ge=0, description="Seed of the initial model; the same on all nodes.")] = 0
+    trains: Annotated[
+        bool,
+        Meta(
+            description="Whether this device trains. One that does not merges what others learn, passes it on and"
+            " predicts, and its task need not load training data."
+        ),
+    ] = True
 
 
 LEVELS = ("debug", "info", "warning", "error")
@@ -214,7 +221,8 @@ def _keys() -> Iterator[Key]:
         for field in msgspec.structs.fields(struct):
             if field.name not in SECTIONS or section:
                 description = next((meta.description or "" for meta in getattr(field.type, "__metadata__", ())), "")
-                yield Key(section, field.name, field.type, getattr(struct(), field.name), description)
+                default = {} if field.default is msgspec.NODEFAULT else field.default
+                yield Key(section, field.name, field.type, default, description)
 
 
 KEYS = {key.path: key for key in _keys()}

@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -28,6 +29,7 @@ from gossipfl.protocol.recording.records import Origin
 from gossipfl.wire.messages import max_body
 from gossipfl_nodes.control.admitting import Admissions
 from gossipfl_nodes.control.api import READABLE, api
+from gossipfl_nodes.control.exporting import Exports
 from gossipfl_nodes.control.orders import Orders
 from gossipfl_nodes.control.predicting import Predictions
 from gossipfl_nodes.control.view import View
@@ -53,6 +55,7 @@ from gossipfl_nodes.observing.diary import Diary
 from gossipfl_nodes.observing.logs import Logs
 from gossipfl_nodes.page import files as page
 from gossipfl_nodes.service.manager import Manager
+from gossipfl_nodes.serving.serving import serve_predictions
 from gossipfl_topology import TopologyError
 from gossipfl_topology import load as load_graph
 from gossipfl_topology.live import Fixed, Topology, named
@@ -126,22 +129,26 @@ async def run(home: Home, loaded: Loaded, logs: Logs, record: Path | None = None
                 view = View(
                     peer, driver, network, training, telemetry, config.task.name, port.address if port else ""
                 )  # fmt: skip
-                predictions = Predictions(peer, driver, training)
-                orders = Orders(peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id))
+                predictions, exports = Predictions(home.predictions), Exports(home.state, config.task, peer, driver)
+                orders = Orders(
+                    peer, network, driver, outbox, stop, logs, partial(_topology, me=network.id),
+                    trains=config.task.trains,
+                )  # fmt: skip
                 admissions = Admissions(gate, view, driver, outbox)
                 log.info("listening", id=peer.me, addresses=" ".join(view.addresses))
                 async with trio.open_nursery() as nursery:
                     await nursery.start(_heed_signals, stop)  # who hears of this daemon may stop it at once
                     await nursery.start(
-                        serve_all, api(view, orders, admissions, predictions, telemetry.diary, logs), socket, port
+                        serve_all, api(view, orders, admissions, predictions, exports, telemetry.diary, logs), socket,
+                        port,
                     )  # fmt: skip
-                    nursery.start_soon(predictions.run)
+                    await nursery.start(serve_predictions, home.predictions, config.task, peer, driver)
                     nursery.start_soon(view.remember)
                     nursery.start_soon(_evaluate, driver, training, telemetry)
                     nursery.start_soon(_stop_driver, stop, outbox, nursery.cancel_scope, manager)
                     nursery.start_soon(manager.keep_told, driver.steady)
                     nursery.start_soon(_discover, network, config, gate, unknown)
-                    await driver.run(inbox, outbox)
+                    await driver.run(inbox, outbox, trains=config.task.trains)
                     nursery.cancel_scope.cancel()
         finally:
             with trio.CancelScope(shield=True):
@@ -203,7 +210,7 @@ async def _stop_driver(
     await outbox.send(Stopping())
 
 
-async def _heed_signals(stop: trio.Event, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+async def _heed_signals(stop: trio.Event, *, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         task_status.started()
         async for number in signals:

@@ -15,9 +15,10 @@ from gossipfl.model.schema import Vector
 from gossipfl.protocol import events as ev
 from gossipfl.protocol.peer import Peer
 from gossipfl_nodes.daemon.gate import Gate
+from gossipfl_nodes.daemon.process import BIG_MODEL, copy
 from gossipfl_nodes.daemon.saver import Saver
 from gossipfl_nodes.daemon.telemetry import Telemetry
-from gossipfl_nodes.daemon.training import BIG_MODEL, Training, copy
+from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.disk.recorder import Recorder
 from gossipfl_nodes.network.network import Network
 
@@ -51,9 +52,13 @@ class Driver:
         """The time by the peer's clock."""
         return self._epoch + trio.current_time()
 
-    async def run(self, inbox: trio.MemoryReceiveChannel[ev.Event], outbox: trio.MemorySendChannel[ev.Event]) -> None:
+    async def run(
+        self, inbox: trio.MemoryReceiveChannel[ev.Event], outbox: trio.MemorySendChannel[ev.Event], *, trains: bool
+    ) -> None:
         """Handle events from `inbox` until the peer has been stopped. `outbox` is the other end of it."""
         async with trio.open_nursery() as nursery:
+            if not trains:
+                await self._handle(ev.Paused(), nursery, outbox)
             over = await self._handle(ev.Started(), nursery, outbox)
             while not over:
                 over = await self._handle(await inbox.receive(), nursery, outbox)

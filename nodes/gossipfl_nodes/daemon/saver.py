@@ -16,8 +16,8 @@ import trio
 from gossipfl.errors import LocalError
 from gossipfl.protocol.peer import Peer
 from gossipfl.protocol.saved import Saved, Schedule
+from gossipfl_nodes.daemon.process import BIG_MODEL
 from gossipfl_nodes.daemon.telemetry import Telemetry
-from gossipfl_nodes.daemon.training import BIG_MODEL
 from gossipfl_nodes.disk.store import Store
 
 LAST = 5.0

@@ -1,4 +1,4 @@
-"""The training process: loads the task, and trains and evaluates what comes in on its standard input.
+"""The training process: loads the task, and trains and evaluates what it is asked to on its standard input.
 
 A process of its own, so that a training step never delays the event loop, a task that crashes doesn't take the daemon
 along, and torch is loaded here only. It ends with its daemon.
@@ -18,23 +18,21 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO, TypeVar
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from gossipfl.errors import LocalError
 from gossipfl.model.schema import Tensor, Vector
 from gossipfl.tasks.load import load
 from gossipfl.tasks.task import DEFAULT_STEPS, Node, Task, train
 
+T = TypeVar("T")
+
 SIZE = struct.Struct("=I")
-MAX_VALUES = 1 << 18
-"""Numbers that may go in, or come out, at once: an image of 3 × 295 × 295, or thousands of windows of a sensor."""
-ROWS = 256
-"""Inputs that a task is given at a time, since what it makes of them may be large."""
 
 
 class TaskInfo(msgspec.Struct):
@@ -44,37 +42,19 @@ class TaskInfo(msgspec.Struct):
     steps: int
 
 
-class Values(msgspec.Struct):
-    """An array of float32, in C order."""
-
-    shape: tuple[int, ...]
-    content: bytes
-
-    @classmethod
-    def of(cls, array: npt.NDArray[np.float32]) -> Values:
-        """Those of `array`."""
-        return cls(array.shape, np.ascontiguousarray(array, np.float32).tobytes())
-
-    @property
-    def array(self) -> npt.NDArray[np.float32]:
-        """A new array of them."""
-        return np.frombuffer(self.content, np.float32).reshape(self.shape).copy()
-
-
 class Request(msgspec.Struct):
-    """Train or evaluate the vector in the slot, or predict from it."""
+    """Train or evaluate the vector in the slot."""
 
     op: str
     steps: int = 0
     seed: int = 0
     age: float = 0.0
-    inputs: Values | None = None
 
 
 class Answer(msgspec.Struct):
     """`error` alone when it went wrong; after `train` the delta is in the slot.
 
-    To `evaluate` and `predict` there are two: an empty one when the slot is free again, and one with what was found.
+    To `evaluate` there are two: an empty one when the slot is free again, and one with what was found.
     """
 
     error: str = ""
@@ -83,7 +63,8 @@ class Answer(msgspec.Struct):
     loss: float = 0.0
     seconds: float = 0.0
     metrics: dict[str, float] = {}
-    outputs: Values | None = None
+    report: str = ""
+    """In JSON, of an export."""
 
 
 def slot_of(memory: int) -> Vector:
@@ -91,60 +72,76 @@ def slot_of(memory: int) -> Vector:
     return np.frombuffer(mmap.mmap(memory, 0), dtype=np.float32)
 
 
-def serve(requests: BinaryIO, answers: BinaryIO, memory: int, name: str, options: dict[str, Any], node: Node) -> None:
-    """Load the task, announce it with the initial vector in the slot, and answer requests until their end."""
+class Loaded(msgspec.Struct):
+    """What a process has when it has introduced itself."""
+
+    task: Task
+    vector: Vector
+    """Its own, for what is in the slot."""
+    slot: Vector
+    requests: BinaryIO
+    answers: BinaryIO
+
+    def asked(self, kind: type[T]) -> Iterator[T]:
+        """Requests, until the daemon has gone."""
+        while len(head := self.requests.read(SIZE.size)) == SIZE.size:
+            yield msgspec.msgpack.decode(self.requests.read(*SIZE.unpack(head)), type=kind)
+
+    def answer(self, answer: Answer) -> None:
+        """Send `answer`."""
+        send(self.answers, answer)
+
+
+def loaded(arguments: list[str]) -> tuple[Loaded | None, list[str]]:
+    """Load the task, announce it with the initial vector in the slot; and the arguments that are left.
+
+    None if it can't be loaded, which the daemon is told.
+
+    Args:
+        arguments: MEMORY TASK OPTIONS INDEX COUNT SEED DATA TRAINS …
+    """
+    memory, name, options, index, count, seed, data, trains, *more = arguments
+    # What a task prints must not get between the answers, nor what it reads be taken from the requests.
+    threading.Thread(target=_end_with_daemon, args=(os.getppid(),), daemon=True).start()
+    requests, answers = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        task = load(name, options)(node)
+        node = Node(int(index), int(count), int(seed), Path(data) if data else None, bool(trains))
+        task = load(name, msgspec.json.decode(options))(node)
         vector = np.array(task.initial())
         task.schema.check(vector)
-        os.ftruncate(memory, vector.nbytes)
+        os.ftruncate(int(memory), vector.nbytes)
     except Exception as error:  # noqa: BLE001 - the task is the user's
-        _send(answers, Answer(error=_explain(error)))
-        return
-    slot = slot_of(memory)
+        send(answers, Answer(error=explain(error)))
+        return None, more
+    slot = slot_of(int(memory))
     slot[:] = vector
-    _send(answers, Answer(info=TaskInfo(task.schema.tensors, getattr(task, "steps", DEFAULT_STEPS))))
-    while len(head := requests.read(SIZE.size)) == SIZE.size:
-        request = msgspec.msgpack.decode(requests.read(*SIZE.unpack(head)), type=Request)
+    send(answers, Answer(info=TaskInfo(task.schema.tensors, getattr(task, "steps", DEFAULT_STEPS))))
+    return Loaded(task, vector, slot, requests, answers), more
+
+
+def serve(at: Loaded) -> None:
+    """Train and evaluate until the daemon has gone."""
+    task, vector, slot = at.task, at.vector, at.slot
+    for request in at.asked(Request):
         vector[:] = slot
         try:
             if request.op == "train":
                 answer = _train(task, request, vector)
                 np.subtract(vector, slot, out=slot)
             else:
-                _send(answers, Answer())
-                answer = _evaluate(task, vector) if request.inputs is None else _predict(task, vector, request.inputs)
+                at.answer(Answer())
+                answer = _evaluate(task, vector)
         except Exception as error:  # noqa: BLE001 - the task is the user's
-            answer = Answer(error=_explain(error))
-        _send(answers, answer)
+            answer = Answer(error=explain(error))
+        at.answer(answer)
 
 
 def _evaluate(task: Task, vector: Vector) -> Answer:
     begun = time.monotonic()
     metrics = {str(name): float(value) for name, value in task.evaluate(vector).items()}
     return Answer(metrics=metrics, seconds=time.monotonic() - begun)
-
-
-def _predict(task: Task, vector: Vector, inputs: Values) -> Answer:
-    rows, found = inputs.array, []
-    try:
-        for start in range(0, len(rows), ROWS):
-            batch = rows[start : start + ROWS]
-            outputs = np.asarray(task.predict(vector, batch), np.float32)
-            if outputs.shape[:1] != batch.shape[:1]:
-                return Answer(
-                    error=f"the task predicts {outputs.shape} for {len(batch)} inputs; a row for each is allowed"
-                )
-            found.append(outputs)
-            if (size := outputs[:1].size * len(rows)) > MAX_VALUES:
-                return Answer(
-                    error=f"the outputs are {size} values; at most {MAX_VALUES} are allowed, so give fewer inputs"
-                )
-        return Answer(outputs=Values.of(np.concatenate(found)))
-    except Exception as error:  # noqa: BLE001 - the task is the user's, and so is what it is given
-        return Answer(
-            error=f"the task can't predict from inputs of shape {rows.shape}: {type(error).__name__}: {error}"
-        )
 
 
 def _train(task: Task, request: Request, vector: Vector) -> Answer:
@@ -154,13 +151,15 @@ def _train(task: Task, request: Request, vector: Vector) -> Answer:
     return Answer(steps=int(progress.steps), loss=float(progress.loss))
 
 
-def _send(answers: BinaryIO, answer: Answer) -> None:
+def send(answers: BinaryIO, answer: Answer) -> None:
+    """Write `answer`."""
     header = msgspec.msgpack.encode(answer)
     answers.write(SIZE.pack(len(header)) + header)
     answers.flush()
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
+    """What to tell the daemon of `error`; what is a bug of the task goes to the log as well."""
     if isinstance(error, LocalError):
         return str(error)
     traceback.print_exception(error)
@@ -174,17 +173,12 @@ def _end_with_daemon(parent: int) -> None:
     os._exit(0)
 
 
-def main(arguments: list[str]) -> None:
-    """As `python -m gossipfl_nodes.daemon.worker MEMORY TASK OPTIONS INDEX COUNT SEED DATA`."""
-    memory, name, options, index, count, seed, data = arguments
-    # What a task prints must not get between the answers, nor what it reads be taken from the requests.
-    threading.Thread(target=_end_with_daemon, args=(os.getppid(),), daemon=True).start()
-    requests, answers = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    node = Node(int(index), int(count), int(seed), Path(data) if data else None)
-    serve(requests, answers, int(memory), name, msgspec.json.decode(options), node)
+def main() -> None:
+    """As `python -m gossipfl_nodes.daemon.worker`, with the arguments of `loaded`."""
+    at, _ = loaded(sys.argv[1:])
+    if at is not None:
+        serve(at)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -7,7 +7,7 @@ HOME/trust.json     who is of it (see `trust`)
 HOME/control.token  who may command the daemon over TCP, 0600; only if it listens there
 HOME/incarnation    a number that grows at each start, so that peers tell this life from earlier ones
 HOME/state/         0700: what the peer must remember (see `store`), and the incarnation once more
-HOME/run/           0700: lock (names the daemon's process) and control.sock
+HOME/run/           0700: lock (names the daemon's process), control.sock and predict.sock
 """
 
 from __future__ import annotations
@@ -65,7 +65,15 @@ class Home:
         Raises:
             LocalError: the path is longer than a socket's may be.
         """
-        path = self._run / "control.sock"
+        return self._socket("control.sock")
+
+    @property
+    def predictions(self) -> Path:
+        """Where predictions are answered; raises as `socket`."""
+        return self._socket("predict.sock")
+
+    def _socket(self, name: str) -> Path:
+        path = self._run / name
         if len(os.fsencode(path)) > MAX_SOCKET_PATH:
             raise LocalError(
                 f"{path}: longer than {MAX_SOCKET_PATH} bytes, too long for a socket; choose a shorter --home"

@@ -59,10 +59,10 @@ function note(event) {
 }
 
 async function run() {
-  document.body.classList.remove("locked");
   const ending = new AbortController();
   for (let first = true; await look(); first = false) {
     if (first) {
+      document.body.classList.remove("locked");
       remember();
       api.follow("/v1/events?last=200", note, ending.signal);
     }

@@ -59,7 +59,7 @@ def experienced(**options: Any) -> Peer:
         trained(peer, noise(peer.replica.schema.size, turn, 0.1), now=6.0 + turn)
         peer.handle(ev.Received("b", update(peer, noise(size, 9, 0.1), seq=turn + 1)), 6.5 + turn)
         peer.handle(ev.TimerFired(PUBLISH), 6.9 + turn)
-    assert peer.replica.served._count == 5
+    assert peer.replica.served.count == 5
     return peer
 
 
@@ -79,7 +79,7 @@ def test_who_comes_back_has_every_bit_of_its_model(schema: Schema | None) -> Non
     one, other = before.replica, after.replica
     assert other.full().tobytes() == one.full().tobytes()
     assert other.full_served().tobytes() == one.full_served().tobytes()
-    assert (other.age, other.served._count) == (one.age, one.served._count)
+    assert (other.age, other.served.count) == (one.age, one.served.count)
     assert after.bases.own == before.bases.own != name_of(full_of(0.5, one.x.size))
     assert (after.bases[after.bases.own] == before.bases[before.bases.own]).all()
     assert (after.pace.progress, after.pace.period) == (before.pace.progress, before.pace.period)

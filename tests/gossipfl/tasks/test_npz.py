@@ -80,6 +80,17 @@ def test_it_learns_what_is_in_the_file(tmp_path: Path) -> None:
     assert task.evaluate(vector)["accuracy"] > 0.95
 
 
+def test_a_node_that_does_not_train_needs_no_shards(tmp_path: Path) -> None:
+    path = file_with(tmp_path, **{name: None for name in arrays() if "test" not in name})
+    with pytest.raises(LocalError, match="has 0 shards"):
+        npz(Node(0, 3, data=path))
+    task, other = npz(Node(0, 3, data=path, trains=False)), npz(Node(0, 3, data=file_with(tmp_path)))
+    vector = other.initial()
+    assert (task.schema, task.evaluate(vector)) == (other.schema, other.evaluate(vector))
+    with pytest.raises(LocalError, match="only predicts"):
+        task.train(vector, 1, np.random.default_rng(0))
+
+
 class Trap:
     """Unpickling it would make a file."""
 

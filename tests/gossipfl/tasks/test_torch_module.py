@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="the adapter needs PyTorch, extra gossipfl[torch]")
 
+import onnxruntime
 import torch
 from torch import nn
 from torch.utils.data import Dataset
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset
 from gossipfl.errors import LocalError
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.torch_module import TorchTask
+from gossipfl.uncertainty.quantile import ENOUGH
 from gossipfl_sims.engine.world import World
 from tests.gossipfl.builders import noise
 
@@ -208,3 +210,32 @@ def test_two_nodes_learn_together_in_the_simulator() -> None:
         world.start(machine.name)
     world.run(15.0)
     assert all(machine.accuracy() > 0.9 for machine in world)
+
+
+def test_its_onnx_file_predicts_the_same_for_any_number_of_rows() -> None:
+    task = a_task(test=blobs(seed=1))
+    vector = task.initial()
+    task.train(vector, 20, rng())
+    session = onnxruntime.InferenceSession(task.onnx(vector))
+    for rows in (1, 7):
+        x = np.random.default_rng(rows).standard_normal((rows, 4), np.float32)
+        (found,) = session.run(["outputs"], {"inputs": x})
+        assert np.allclose(found, task.predict(vector, x), atol=1e-5)
+
+
+def test_what_it_was_not_trained_on_tells_how_far_off_it_may_be() -> None:
+    held_out = blobs(2 * ENOUGH, seed=1)
+    inputs, targets = a_task(test=held_out).calibration()
+    assert inputs.shape == (ENOUGH, 4)
+    rows = {tuple(row): int(label) for row, label in zip(held_out.x.numpy(), held_out.y, strict=True)}
+    assert [rows[tuple(row)] for row in inputs] == targets.tolist()
+    with pytest.raises(LocalError, match="no `test` data"):
+        a_task().calibration()
+
+
+def test_without_data_it_predicts_and_has_no_metrics() -> None:
+    task = TorchTask(network(), nn.functional.cross_entropy, blobs(0))
+    assert task.evaluate(task.initial()) == {}
+    assert task.predict(task.initial(), np.ones((3, 4), np.float32)).shape == (3, 3)
+    with pytest.raises(LocalError, match="no input to trace"):
+        task.onnx(task.initial())

@@ -6,7 +6,6 @@ import io
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,13 +15,13 @@ import numpy as np
 import pytest
 
 from gossipfl.cli import Exit
-from gossipfl.tasks.digits import digits
+from gossipfl.tasks.digits import HELD_OUT, digits
 from gossipfl.tasks.task import Node
 from gossipfl_nodes.commands import client
 from gossipfl_nodes.control.predicting import WAITING
-from gossipfl_nodes.daemon.worker import MAX_VALUES, ROWS
 from gossipfl_nodes.disk.store import Store
-from tests.nodes.support import Daemon, clean_environment, gossipfl, wait_for
+from gossipfl_nodes.serving.batches import MAX_VALUES, ROWS
+from tests.nodes.support import Daemon, clean_environment, gossipfl, settle, wait_for
 
 IMAGES = np.random.default_rng(0).random((ROWS + 3, 64)).astype(np.float32)
 
@@ -36,14 +35,7 @@ def test_a_prediction_is_that_of_the_served_model(make_daemon: Callable[..., Dae
     daemon = make_daemon(network__mdns="false", gossip__interval="0.05", gossip__momentum="none")
     daemon.start()
     daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
-    client.post(daemon.home, "/v1/pause")
-
-    def settles() -> bool:
-        before = client.get(daemon.home, "/v1/model")["sha256"]
-        time.sleep(0.5)  # ten intervals
-        return bool(client.get(daemon.home, "/v1/model")["sha256"] == before)
-
-    wait_for(settles, "the average has come to rest")
+    settle(daemon)
     answer = ask(daemon, IMAGES.tolist())
     version = client.get(daemon.home, "/v1/model")["version"]
     assert daemon.stop() == 0
@@ -138,9 +130,33 @@ def test_a_pickle_is_never_loaded(pair: tuple[Daemon, Daemon], tmp_path: Path) -
         assert "Traceback" not in refused.stderr
 
 
+def test_with_coverage_come_sets_of_labels(pair: tuple[Daemon, Daemon]) -> None:
+    here, _ = pair
+    found = client.post(here.home, "/v1/predict", {"inputs": IMAGES.tolist(), "coverage": 0.995}, timeout=60)
+    about, outputs = found["uncertainty"], np.array(found["outputs"])
+    assert (about["coverage"], about["rows"]) == (0.995, HELD_OUT)
+    assert [labels[0] for labels in about["labels"]] == outputs.argmax(axis=1).tolist()
+    inside = [outputs[row, label] for row, labels in enumerate(about["labels"]) for label in labels[1:]]
+    outside = [outputs[row, label] for row, labels in enumerate(about["labels"]) for label in {*range(10)} - {*labels}]
+    assert max(outside) < min(inside)
+    with pytest.raises(client.Refused, match=f"takes 9999 held-out rows, and there are {HELD_OUT}"):
+        client.post(here.home, "/v1/predict", {"inputs": IMAGES[:1].tolist(), "coverage": 0.9999})
+
+
+def test_the_command_tells_how_sure_it_is(pair: tuple[Daemon, Daemon], tmp_path: Path) -> None:
+    rows = np.tile(IMAGES, (MAX_VALUES // IMAGES.size + 1, 1))
+    np.save(tmp_path / "in.npy", rows)
+    ask_for = ("predict", tmp_path / "in.npy", "--home", pair[0].home.path, "--coverage", "0.8")
+    plain, as_json = gossipfl(*ask_for), gossipfl(*ask_for, "--json")
+    assert len(json.loads(as_json.stdout)["uncertainty"]["labels"]) == len(rows) == len(plain.stdout.splitlines())
+    assert all(line.endswith("}") for line in plain.stdout.splitlines())
+    refused = gossipfl(*ask_for, "--out", tmp_path / "out.npy")
+    assert refused.returncode == Exit.USAGE
+
+
 SLOW = (
     "import time\n"
-    "from gossipfl.tasks.digits import digits\n"
+    "from gossipfl.tasks.digits import HELD_OUT, digits\n"
     "def make(node):\n"
     "    task = digits(node)\n"
     "    inner = task.predict\n"
@@ -154,8 +170,9 @@ def test_a_task_that_dies_of_predicting_costs_only_that_answer(home: Path, make_
     daemon = make_daemon(task__name=f"{home / 'task.py'}:make", network__mdns="false", gossip__interval="0.3")
     daemon.start()
     before = daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
-    with pytest.raises(client.Refused, match="died with status 3"):
+    with pytest.raises(client.Refused, match="died of it"):
         ask(daemon, [[0.5] * 64])
+    assert daemon.events("the predicting process died")[0]["status"] == 3
     daemon.wait_until(lambda status: status["steps"] > before["steps"] + 20, "it goes on")
     assert daemon.stop() == 0
 

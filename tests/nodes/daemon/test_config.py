@@ -62,7 +62,7 @@ def test_every_key_has_a_description_a_variable_of_its_own_and_a_default_that_is
     for path, key in KEYS.items():
         assert re.fullmatch(r".{20,}[.]", key.description), path
         assert key.variable == "GOSSIPFL_" + path.replace(".", "_").upper()
-        default = ",".join(key.default) if isinstance(key.default, tuple) else str(key.default)
+        default = ",".join(key.default) if isinstance(key.default, tuple | dict) else str(key.default)
         loaded = load(file, {key.variable: default}, {})
         assert key.of(loaded.config) == key.default
         assert loaded.origins[path] == key.variable
@@ -270,6 +270,7 @@ GIVEN = {
     "task.index": "3",
     "task.count": "8",
     "task.seed": "7",
+    "task.trains": "false",
     "gossip.mesh": "größe",
     "gossip.interval": "0.25",
     "gossip.topology": "ring",
@@ -329,11 +330,10 @@ def test_options_are_a_table_in_a_file_and_pairs_on_a_command_line(file: Path) -
     file.write_text("[task]\noptions = {train_hours = 12, model = 'gru'}\n")
     expected = {"train_hours": 12, "model": "gru"}
     assert load(file, {}, {}).config.task.options == expected
-    for given in (
-        ({}, {"task.options": "train_hours=12, model=gru"}),
-        ({"GOSSIPFL_TASK_OPTIONS": "train_hours=12,model='gru'"}, {}),
-    ):
-        assert load(Path("/nonexistent"), *given).config.task.options == expected
+    flags = {"task.options": "train_hours=12, model=gru"}
+    variables = {"GOSSIPFL_TASK_OPTIONS": "train_hours=12,model='gru'"}
+    assert load(Path("/nonexistent"), {}, flags).config.task.options == expected
+    assert load(Path("/nonexistent"), variables, {}).config.task.options == expected
 
 
 @pytest.mark.parametrize("text", ["train_hours", "=12", "a b=3", "train_hours=12,,x"])

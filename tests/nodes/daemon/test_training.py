@@ -21,8 +21,8 @@ from gossipfl.protocol.events import Train, Trained, TrainingFailed
 from gossipfl.tasks.digits import digits
 from gossipfl.tasks.task import Node
 from gossipfl_nodes.daemon.config import TaskConfig
-from gossipfl_nodes.daemon.training import Training, copy
-from gossipfl_nodes.daemon.worker import MAX_VALUES, ROWS, Values
+from gossipfl_nodes.daemon.process import copy
+from gossipfl_nodes.daemon.training import Training
 from gossipfl_nodes.demo.gauges import children
 from tests.nodes.support import runs, wait_for
 
@@ -52,7 +52,7 @@ class Small:
         return {{"accuracy": float(vector[0])}}
 
     def predict(self, vector, inputs):
-        return {predict}
+        return inputs
 
 def make(node):
     {make}
@@ -60,12 +60,10 @@ def make(node):
 """
 
 
-def task_file(
-    folder: Path, *, train: str = "pass", evaluate: str = "pass", make: str = "pass", predict: str = "inputs"
-) -> str:
-    """A user's task, with statements put into its methods, and what it predicts; the name that it goes by."""
+def task_file(folder: Path, *, train: str = "pass", evaluate: str = "pass", make: str = "pass") -> str:
+    """A user's task, with statements put into its methods; the name that it goes by."""
     path = folder / "task.py"
-    path.write_text(TASK.format(train=train, evaluate=evaluate, make=make, predict=predict))
+    path.write_text(TASK.format(train=train, evaluate=evaluate, make=make))
     return f"{path}:make"
 
 
@@ -215,42 +213,6 @@ def test_an_evaluation_that_raises_says_why_and_training_goes_on(tmp_path: Path)
         assert delta(await train(training, Train(1, initial, 1, 0.0))) == [1, 1, 1, 1]
 
     with_small_task(task_file(tmp_path, evaluate="1 / 0"), body)
-
-
-@pytest.mark.parametrize(
-    ("predict", "reason"),
-    [
-        ("1 / 0", "ZeroDivisionError"),
-        ("inputs[:0]", "a row for each"),
-        ("3.0", "a row for each"),
-        ("'words'", "could not convert"),
-        ("np.zeros((len(inputs), MAX_VALUES))", f"at most {MAX_VALUES}"),
-        ("os._exit(3)", "died with status 3"),
-        ("sys.exit(4)", "died with status 4"),
-    ],
-)
-def test_a_task_that_can_t_predict_says_why_and_goes_on(tmp_path: Path, predict: str, reason: str) -> None:
-    name = task_file(tmp_path, predict=predict.replace("MAX_VALUES", str(MAX_VALUES)))
-    rows = Values.of(np.ones((3, 2), np.float32))
-
-    async def body(training: Training, initial: Vector) -> None:
-        with pytest.raises(LocalError, match=reason):
-            await training.predict(rows, given(initial))
-        assert await training.evaluate(given(initial)) == {"accuracy": 0.0}
-
-    with_small_task(name, body)
-
-
-def test_predictions_come_for_all_rows_of_the_vector_that_is_given_a_batch_at_a_time(tmp_path: Path) -> None:
-    name = task_file(tmp_path, predict="np.full(len(inputs), len(inputs)) + vector[0]")
-
-    async def body(training: Training, initial: Vector) -> None:
-        rows = Values.of(np.zeros((2 * ROWS + 7, 3), np.float32))
-        found = (await training.predict(rows, given(initial + 0.5))).array
-        assert found.tolist() == [ROWS + 0.5] * 2 * ROWS + [7.5] * 7
-        assert isinstance(await train(training, Train(1, initial, 3, 0.0)), Trained)
-
-    with_small_task(name, body)
 
 
 def test_a_task_that_takes_its_process_down_fails_that_training_and_the_next_has_a_fresh_process(

@@ -48,6 +48,8 @@ def mesh(browser: Browser) -> Iterator[Watched]:
             stack.callback(daemon.kill)
             daemon.start()
             daemons.append(daemon)
+        for daemon in daemons:
+            daemon.wait_until(lambda status: status, "it answers")
         yield Watched(daemons, stack.enter_context(opened([daemon.home for daemon in daemons])))
 
 

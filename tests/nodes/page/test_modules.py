@@ -13,16 +13,28 @@ from gossipfl_nodes.demo.page import opened
 from tests.nodes.page.browsing import Tab
 
 STATUS = {"metrics": {"accuracy": 0.5}, "loss": 1.0, "bytes_sent": 0, "bytes_received": 0}
+FRAME = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+WHOLE = STATUS | {
+    "mesh": "m", "task": "t", "topology": "k-out", "state": "learning", "paused": False, "peers": 0, "merges": 0,
+    "longest_gap": 0, "uptime": 1, "failures": 0, "save_error": "", "partition": False, "mesh_size": 1, "age": 1,
+    "publishes": 0, "saved_at": None, "budget": None, "open": False,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def shown(browser: Browser) -> Iterator[Tab]:
-    """The page of a mesh of nobody."""
-    with opened([]) as url:
-        tab = Tab(browser, url)
-        yield tab
-        tab.close()
-        assert tab.complaints == []
+def url() -> Iterator[str]:
+    """Of the page of a mesh of nobody."""
+    with opened([]) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def shown(browser: Browser, url: str) -> Iterator[Tab]:
+    """It, in a browser."""
+    made = Tab(browser, url)
+    yield made
+    made.close()
+    assert made.complaints == []
 
 
 @pytest.fixture
@@ -140,3 +152,37 @@ def test_nodes_are_put_apart_and_linked_ones_near_each_other(run: Callable[..., 
     assert found["cold"], "what has not changed doesn't move again"
     assert found["nearest"] is None or found["nearest"] > 0.1
     assert count < 60 or found["longest"] < found["span"] / 2
+
+
+def test_a_node_under_the_pointer_tells_of_itself_and_is_chosen_by_a_click(tab: Callable[..., Tab], url: str) -> None:
+    shown = tab("about:blank", viewport={"width": 1280, "height": 900})
+    seen: list[dict[str, Any]] = [{**device("a"), "name": "0"} | {"status": {**WHOLE, "metrics": {"accuracy": 0.5}}}]
+    shown.page.route("**/v1/mesh", lambda route: route.fulfill(json=told(*seen)))
+    shown.page.goto(url)
+    shown.wait("#links", "1 up")
+    box = shown.page.locator("canvas").first.bounding_box()
+    assert box is not None
+    place = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    shown.page.mouse.move(*place)
+    shown.wait(".tip", "accuracy 0.500")
+    shown.page.mouse.click(*place)
+    shown.wait("#facts-title", "Device: node 0")
+    shown.page.mouse.click(*place)
+    shown.wait("#facts-title", "All devices")
+    shown.page.mouse.move(box["x"] + 5, box["y"] + 5)
+    shown.page.locator(".tip").wait_for(state="hidden")
+
+    shown.page.get_by_role("button", name="Zoom in").click()
+    shown.page.mouse.move(*place)
+    shown.page.mouse.down()
+    shown.page.mouse.move(place[0] + 90, place[1], steps=3)
+    shown.page.mouse.up()
+    shown.page.locator(".tip").wait_for(state="hidden")
+    shown.run(FRAME)
+    shown.page.mouse.move(place[0] + 91, place[1])
+    shown.wait(".tip", "node 0")
+    assert shown.texts("#facts-title") == ["All devices"], "to move what is seen is not to choose"
+    shown.page.get_by_role("button", name="Show all").click()
+    shown.run(FRAME)
+    shown.page.mouse.move(*place)
+    shown.wait(".tip", "node 0")

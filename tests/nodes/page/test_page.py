@@ -92,7 +92,9 @@ def test_without_a_token_it_asks_for_one_and_a_wrong_one_is_none(mesh: Watched, 
     shown = tab(address, **DESK)
     for given, works in (("nothing like it", False), (token, True)):
         shown.page.get_by_label("Token").fill(given)
-        shown.page.get_by_role("button", name="Open").click()
+        with shown.page.expect_response("**/v1/mesh") as answer:
+            shown.page.get_by_role("button", name="Open").click()
+        assert answer.value.status == (200 if works else 401)
         shown.wait("#state", "live" if works else "needs a token")
         assert shown.page.locator("#graph").is_visible() == works
     assert all("401" in complaint for complaint in shown.complaints), "which browsers write down by themselves"

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gossipfl.errors import LocalError
 from gossipfl.output.files import read_private, write_durably
-from gossipfl_nodes.control.web.problems import response
+from gossipfl_nodes.control.web.operations import response
 from gossipfl_nodes.daemon.config import loopback
 
 TOKEN_BYTES = 32

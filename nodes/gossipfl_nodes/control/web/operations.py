@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from gossipfl.errors import LocalError
-from gossipfl_nodes.control.web.problems import Refusal, response
+from gossipfl_nodes.control.web.problems import MEDIA_TYPE, Refusal, problem
 
 ROOM = 64 << 10
 """Bytes of a body, if an operation doesn't say otherwise: orders are short."""
@@ -72,7 +72,7 @@ def _endpoint(methods: dict[str, Operation]) -> Callable[[Request], Awaitable[Re
         try:
             return await _answer(operation, request)
         except Refusal as refusal:
-            return refusal.response
+            return response(refusal.status, str(refusal), refusal.headers)
         except LocalError as error:
             return response(HTTPStatus.BAD_REQUEST, str(error))
         except ClientDisconnect:
@@ -97,6 +97,11 @@ async def _answer(operation: Operation, request: Request) -> Response:
     if isinstance(answer, Response):
         return answer
     return Response(msgspec.json.encode(answer), media_type="application/json")
+
+
+def response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """The answer that tells of a problem."""
+    return Response(problem(status, detail), status, headers, MEDIA_TYPE)
 
 
 def _checked(decode: Callable[[], Any]) -> Any:

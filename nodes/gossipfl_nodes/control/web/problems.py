@@ -1,6 +1,7 @@
 """Problems: what a client is told that asked for something it can't have, as JSON (RFC 9457, 2023).
 
-A client is never told more than what was wrong with its own request, or that the fault is the daemon's.
+A client is never told more than what was wrong with its own request, or that the fault is the daemon's. Knows no
+framework: the predicting process has none.
 """
 
 from __future__ import annotations
@@ -8,7 +9,6 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import msgspec
-from starlette.responses import Response
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -22,20 +22,14 @@ class Problem(msgspec.Struct, frozen=True):
     """For people: what was wrong, and what is allowed."""
 
 
+def problem(status: int, detail: str) -> bytes:
+    """The body that tells of it."""
+    return msgspec.json.encode(Problem(HTTPStatus(status).phrase, status, detail))
+
+
 class Refusal(Exception):  # noqa: N818 - as Problem, but raised
     """Raised where a request can't be answered."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status, self.headers = status, headers
-
-    @property
-    def response(self) -> Response:
-        """What to answer."""
-        return response(self.status, str(self), self.headers)
-
-
-def response(status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
-    """The answer with this `status`."""
-    body = msgspec.json.encode(Problem(HTTPStatus(status).phrase, status, detail))
-    return Response(body, status, headers, MEDIA_TYPE)

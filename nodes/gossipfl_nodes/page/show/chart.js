@@ -28,7 +28,10 @@ export class Chart {
     this.lines = [];
     this.svg.addEventListener("pointermove", (event) => this.#point(event));
     this.svg.addEventListener("pointerleave", () => this.#point(null));
-    new ResizeObserver(() => this.draw()).observe(this.svg);
+    new ResizeObserver(([{ contentRect }]) => {
+      [this.width, this.height] = [contentRect.width, contentRect.height];
+      this.draw();
+    }).observe(this.svg);
   }
 
   rename(title) {
@@ -43,7 +46,7 @@ export class Chart {
   }
 
   draw() {
-    const { width, height } = this.svg.getBoundingClientRect();
+    const { width, height } = this; // asking the page each time would have it laid out each time
     const points = this.lines.flatMap((line) => line.points).filter(([, value]) => value !== null);
     this.figure.hidden = !points.length;
     if (!points.length || !width) return;

@@ -1,10 +1,11 @@
 // Numbers for people. Knows no meaning of them.
 
 export const dash = "–";
+const grouped = new Intl.NumberFormat("en");
 
 export function number(value, digits = 3) {
   if (value === null || value === undefined) return dash;
-  if (Number.isInteger(value)) return value.toLocaleString("en");
+  if (Number.isInteger(value)) return grouped.format(value);
   return Math.abs(value) >= 1e4 || Math.abs(value) < 1e-3 ? value.toPrecision(digits) : value.toFixed(digits);
 }
 

@@ -13,7 +13,9 @@ const RAMP = [
   [217, 169, 63],
   [31, 143, 130],
 ]; // bad, middling, good
-const STEPS = 6; // milliseconds of a frame for finding places
+const TANGLED = 200; // milliseconds for finding places before a mesh is shown at all
+const STEPS = 6; // of a frame, for the same; or half of the time where drawing takes long
+const MOST_STEPS = 50;
 const STRENGTHS = [0.16, 0.3, 0.6]; // of links: long ago, lately, just now
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -24,6 +26,7 @@ export class Graph {
     this.tip = stage.querySelector(".tip");
     this.context = this.canvas.getContext("2d");
     this.changed = true;
+    this.drawn = performance.now();
     this.layout = new Layout();
     this.nodes = [];
     this.at = new Map();
@@ -46,7 +49,7 @@ export class Graph {
     this.at = this.layout.update(nodes, links);
     this.strengths = STRENGTHS.map(() => []);
     links.forEach(({ age }, i) => this.strengths[age < 2 ? 2 : age < 15 ? 1 : 0].push(this.layout.ends[i]));
-    this.layout.settle(still.matches ? Infinity : this.layout.heat === 1 ? 100 : 0); // not a tangle to begin with
+    this.layout.settle(still.matches ? Infinity : this.layout.heat === 1 ? TANGLED : 0); // not a tangle to begin with
     this.#wake();
   }
 
@@ -93,7 +96,8 @@ export class Graph {
     this.changed ||= changed;
     this.waking ??= requestAnimationFrame((now) => {
       const moving = !this.layout.cold;
-      this.layout.settle(STEPS);
+      this.layout.settle(Math.max(STEPS, Math.min(MOST_STEPS, (now - this.drawn) / 2)));
+      this.drawn = now;
       const there = this.#aim();
       if (this.changed || moving || !there) this.#draw();
       this.#drawDots(now);
@@ -272,7 +276,7 @@ export class Graph {
         if (held.moved) this.pan = [held.pan[0] + by[0], held.pan[1] + by[1]];
         this.#wake();
       }
-      this.#hover(this.#find(event));
+      this.#hover(held?.moved ? -1 : this.#find(event));
     });
     canvas.addEventListener("pointerup", (event) => {
       if (held && !held.moved) choose(this.nodes[this.#find(event)]?.id ?? null);

@@ -2,8 +2,8 @@
 // Reingold, 1991; cooling as in d3-force). Repulsion is looked for in a grid of cells, so that a thousand nodes take
 // milliseconds. Nothing here is random: the same mesh looks the same.
 
-const NEAR = 4; // cells' width, in lengths of a link: beyond, nobody is pushed
-const COOLING = 0.985;
+const NEAR = 3; // cells' width, in lengths of a link: beyond, nobody is pushed
+const COOLING = 0.975;
 const COLD = 0.004;
 const GOLDEN = Math.PI * (3 - Math.sqrt(5));
 

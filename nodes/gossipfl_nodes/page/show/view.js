@@ -12,6 +12,7 @@ import { Table } from "./tables.js";
 const STALE = 8; // publish intervals behind, at which a node is as stale as can be shown
 const EACH = 40; // devices that have a curve each; of more, there are the least and the greatest
 
+const nextFrame = () => new Promise(requestAnimationFrame);
 const find = (id) => document.getElementById(id);
 const when = (time, last) => (last - time < 1 ? "now" : `−${duration(last - time)}`);
 
@@ -44,15 +45,19 @@ export class View {
     if (this.mesh) this.show(this.mesh, this.histories);
   }
 
-  // `mesh` as `understand` makes it, `histories` of its devices.
-  show(mesh, histories) {
+  // `mesh` as `understand` makes it, `histories` of its devices. What takes long has frames of its own.
+  async show(mesh, histories) {
     Object.assign(this, { mesh, histories, whole: mesh.me === null });
     this.focus = mesh.devices.find(({ id }) => id === this.chosen) ?? (this.whole ? null : mesh.devices[0]);
     this.#showHead();
     this.#showGraph();
     this.#showFacts();
-    this.#showCurves();
+    await nextFrame();
     this.#showTables();
+    for (const showCurve of this.#curves()) {
+      await nextFrame();
+      showCurve();
+    }
   }
 
   #showHead() {
@@ -123,19 +128,22 @@ export class View {
     panels.showHealth(find("health"), health);
   }
 
-  #showCurves() {
+  // What shows each chart.
+  #curves() {
     const { histories, charts } = this;
     const { devices, metric } = this.mesh;
     const all = (curve) => devices.map(({ id }) => curve(id));
     const metrics = all((id) => histories.curve(id, `metrics.${metric}`));
+    const spread = (values) => (values.length > 1 ? Math.max(...values) - Math.min(...values) : null);
     if (metric !== "accuracy") charts.metric.range = [null, null];
     charts.metric.rename(metric);
-    charts.metric.show(this.#lines(metrics));
-    charts.loss.show(this.#lines(all((id) => histories.curve(id, "loss"))));
     charts.sent.rename(devices.length > 1 ? "sent a second, each" : "sent a second");
-    charts.sent.show(this.#lines(all((id) => histories.rate(id, "bytes_sent"))));
-    const spread = (values) => (values.length > 1 ? Math.max(...values) - Math.min(...values) : null);
-    charts.spread.show([{ name: " ", kind: "bold", points: averaged(metrics, spread) }]);
+    return [
+      () => charts.metric.show(this.#lines(metrics)),
+      () => charts.loss.show(this.#lines(all((id) => histories.curve(id, "loss")))),
+      () => charts.sent.show(this.#lines(all((id) => histories.rate(id, "bytes_sent")))),
+      () => charts.spread.show([{ name: " ", kind: "bold", points: averaged(metrics, spread) }]),
+    ];
   }
 
   // What a chart shows of the devices' curves: each, the chosen one's, and their mean.

@@ -20,12 +20,12 @@ def everything(ids: Sequence[str]) -> Sequence[int]:
     return range(len(ids))
 
 
-def third(ids: Sequence[str]) -> Sequence[int]:
+def third(_: Sequence[str]) -> Sequence[int]:
     return [2]
 
 
 @pytest.mark.parametrize("times", [False, True])
-def test_a_device_keeps_its_own_column(tmp_path: Path, times: bool) -> None:
+def test_a_device_keeps_its_own_column(tmp_path: Path, *, times: bool) -> None:
     found = Readings(cities.write(tmp_path / "city.csv", VALUES, times=times), third)
     assert found.sensors == ("102",)
     assert found.rows == 40
@@ -92,7 +92,7 @@ def test_the_newest_rows_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("times", [False, True])
-def test_parquet_is_read_alike(tmp_path: Path, times: bool) -> None:
+def test_parquet_is_read_alike(tmp_path: Path, *, times: bool) -> None:
     values = VALUES.copy()
     values[3, 2] = np.nan
     columns = {f"{100 + k}": pa.array(values[:, k], from_pandas=True) for k in range(5)}
@@ -137,5 +137,5 @@ def test_what_can_t_be_read_is_refused_with_its_place(tmp_path: Path, name: str,
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LocalError, match="nowhere.csv: no such file"):
+    with pytest.raises(LocalError, match=r"nowhere\.csv: no such file"):
         Readings(tmp_path / "nowhere.csv", third)

@@ -1,0 +1,1 @@
+"""How far off predictions may be: conformal prediction, which holds for any model and any distribution."""

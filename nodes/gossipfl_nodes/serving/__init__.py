@@ -1,0 +1,1 @@
+"""Predictions from the served model, in a process of their own."""
