@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gossipfl_topology.graph import Graph, IntArray, undirected
+from gossipfl_topology.graph import Graph, IntArray
 from gossipfl_topology.mending import note, shown
 
 LINKS = 2
@@ -26,8 +26,8 @@ class Joined:
     """A connected graph.
 
     Attributes:
-        graph: the nodes as they were, without weights.
-        added: the edges that were not there before, shape (k, 2).
+        graph: with all that it had.
+        added: the links that were not there before, shape (k, 2), smaller node first; in a directed graph, both ways.
         notes: why they were added, a sentence each; empty where the graph was connected.
     """
 
@@ -40,29 +40,36 @@ def join(graph: Graph, gateways: Sequence[int] = ()) -> Joined:
     """The graph, with the links that make it connected.
 
     Args:
-        graph: undirected, of a few thousand nodes.
+        graph: of a few thousand nodes. A link one way is one: its nodes have heard of each other.
         gateways: numbers of nodes that are linked with each other, and that parts without one are linked to.
 
     >>> join(Graph(4, np.array([[0, 1], [1, 2]]))).added.tolist()
     [[0, 3], [1, 3]]
     """
-    edges = [(int(a), int(b)) for a, b in graph.edges]
+    edges = [(int(a), int(b)) for a, b in np.sort(graph.edges, axis=1)]
     notes = []
     before = set(edges)
     if among := [pair for pair in _together(gateways) if pair not in before]:
         notes.append(note(len(among), "link", "added between gateways", _edge(graph, among[0])))
     edges += among
     while len(parts := _parts(graph.n, edges)) > 1:
-        part = parts[0]
-        links = _links(replace(graph, edges=np.array(edges, dtype=np.int64).reshape(-1, 2)), part, gateways)
-        what = f"node {shown(graph.labels[part[0]])}, which had none" if len(part) == 1 else f"a part of {len(part)}"
-        notes.append(note(len(links), "link", f"added for {what}", _edge(graph, links[0])))
-        edges += links
-    made = undirected(graph.n, edges)
-    added = [pair for pair in made.edges.tolist() if tuple(pair) not in before]
-    return Joined(
-        replace(graph, edges=made.edges, weights=None), np.array(added, dtype=np.int64).reshape(-1, 2), tuple(notes)
-    )
+        now = replace(graph, edges=np.array(edges, dtype=np.int64).reshape(-1, 2), directed=False, weights=None)
+        for part in parts[:-1]:
+            links = _links(now, part, gateways)
+            what = f"node {shown(graph.labels[part[0]])}, which had none" if len(part) == 1 else f"a part of {len(part)}"
+            notes.append(note(len(links), "link", f"added for {what}", _edge(graph, links[0])))
+            edges += [(min(pair), max(pair)) for pair in links]
+    added = np.array(sorted(set(edges) - before), dtype=np.int64).reshape(-1, 2)
+    return Joined(_with(graph, added), added, tuple(notes))
+
+
+def _with(graph: Graph, added: IntArray) -> Graph:
+    """The graph with links more, of weight 1; its edges stay in ascending order."""
+    both = np.concatenate([added, added[:, ::-1]]) if graph.directed else added
+    edges = np.concatenate([graph.edges, both])
+    order = np.lexsort(edges.T[::-1])
+    weights = None if graph.weights is None else np.concatenate([graph.weights, np.ones(len(both))])[order]
+    return replace(graph, edges=edges[order], weights=weights)
 
 
 def _edge(graph: Graph, pair: tuple[int, int]) -> str:
