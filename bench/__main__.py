@@ -1,4 +1,4 @@
-"""`make bench`, or `python -m bench [NAME …]`: run the benchmarks, or those named."""
+"""`make bench`, or `python -m bench [NAME …] [--OPTION …]`: run the benchmarks, or those named, with their options."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ ROOMS = {
         "stragglers": "one of ten nodes ten times slower",
         "ablation": "every mechanism off, one at a time",
         "uncertainty": "how often sets and intervals hold the truth, beside how often they were asked to",
+        "city": "road sensors of Los Angeles: central, alone, and by gossip, with faults",
         "mnist10": "ten daemons on MNIST shards to 0.90, beside other systems",
     },
 }
@@ -41,7 +42,9 @@ BENCHMARKS = {name: (f"bench.{room}.{name}", about) for room, told in ROOMS.item
 
 
 def main() -> int:
-    names = sys.argv[1:] or list(BENCHMARKS)
+    given = sys.argv[1:]
+    first = next((at for at, word in enumerate(given) if word.startswith("-")), len(given))
+    names, options = given[:first] or list(BENCHMARKS), given[first:]
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         print(f"bench: no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
@@ -49,6 +52,7 @@ def main() -> int:
     for name in names:
         module, about = BENCHMARKS[name]
         print(f"\n== {name}: {about}", flush=True)
+        sys.argv = [f"bench {name}", *options]
         importlib.import_module(module).main()
     return 0
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from gossipfl.errors import LocalError
-from gossipfl.model.schema import Schema, Tensor, Vector
+from gossipfl.model.schema import Vector
+from gossipfl.tasks import perceptron
 from gossipfl.tasks.onnx_graph import classifier
+from gossipfl.tasks.perceptron import Layer
 from gossipfl.tasks.task import DEFAULT_STEPS, Progress
 
 Inputs = npt.NDArray[np.float32]
@@ -87,21 +88,11 @@ class MLP:
         self._batch, self._seed = batch, seed
         self.steps = steps
         self._widths = (x.shape[1], *hidden, classes)
-        self.schema = Schema(
-            tensor
-            for layer, (fan_in, fan_out) in enumerate(pairwise(self._widths))
-            for tensor in (Tensor(f"{layer}.weight", (fan_in, fan_out)), Tensor(f"{layer}.bias", (fan_out,)))
-        )
+        self.schema = perceptron.schema(self._widths)
 
     def initial(self) -> Vector:
         """Weights and biases from U(±1/√fan_in)."""
-        rng = np.random.default_rng(self._seed)
-        vector = np.empty(self.schema.size, dtype=np.float32)
-        for weight, bias in self._layers(vector):
-            bound = weight.shape[0] ** -0.5
-            weight[:] = rng.uniform(-bound, bound, weight.shape)
-            bias[:] = rng.uniform(-bound, bound, bias.shape)
-        return vector
+        return perceptron.initial(self._widths, self._seed)
 
     def schedule(self, age: float) -> None:
         """Cool down as the model grows older."""
@@ -132,11 +123,7 @@ class MLP:
 
     def predict(self, vector: Vector, inputs: Inputs) -> Inputs:
         """Class probabilities, shape (n, classes)."""
-        a = inputs
-        *hidden, (weight, bias) = self._layers(vector)
-        for hidden_weight, hidden_bias in hidden:
-            a = np.maximum(a @ hidden_weight + hidden_bias, 0)
-        return _softmax(a @ weight + bias)
+        return _softmax(perceptron.forward(list(self._layers(vector)), inputs)[-1])
 
     def calibration(self) -> tuple[Inputs, Labels]:
         """The held-out set."""
@@ -146,32 +133,17 @@ class MLP:
         """The model as an ONNX file."""
         return classifier(self._layers(vector))
 
-    def _step(self, layers: list[tuple[Inputs, Inputs]], x: Inputs, y: Labels) -> float:
-        activations = [x]
-        for weight, bias in layers[:-1]:
-            activations.append(np.maximum(activations[-1] @ weight + bias, 0))
-        weight, bias = layers[-1]
-        p = _softmax(activations[-1] @ weight + bias + self._shift)
+    def _step(self, layers: list[Layer], x: Inputs, y: Labels) -> float:
+        activations = perceptron.forward(layers, x)
+        p = _softmax(activations[-1] + self._shift)
         rows = np.arange(len(y))
         loss = float(-np.log(np.maximum(p[rows, y], 1e-12)).mean())
         p[rows, y] -= 1
-        gradient = p / np.float32(len(y))
-        for layer, a in zip(reversed(layers), reversed(activations), strict=True):
-            weight, bias = layer
-            below = gradient @ weight.T if a is not x else None
-            np.subtract(weight, self._lr * (a.T @ gradient), out=weight)
-            np.subtract(bias, self._lr * gradient.sum(axis=0), out=bias)
-            if below is not None:
-                gradient = below * (a > 0)
+        perceptron.descend(layers, activations, p / np.float32(len(y)), self._lr)
         return loss
 
-    def _layers(self, vector: Vector) -> Iterator[tuple[Inputs, Inputs]]:
-        """Views of `vector`: weight (fan_in, fan_out) and bias (fan_out,) of each layer."""
-        start = 0
-        for fan_in, fan_out in pairwise(self._widths):
-            split, end = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
-            yield vector[start:split].reshape(fan_in, fan_out), vector[split:end]
-            start = end
+    def _layers(self, vector: Vector) -> Iterator[Layer]:
+        return perceptron.layers(vector, self._widths)
 
 
 def scaled(inputs: Data) -> Inputs:

@@ -8,6 +8,7 @@ float32 array laid out by its schema. `train` changes that array in place; the c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -74,6 +75,36 @@ class Scheduled(Protocol):
 
     def schedule(self, age: float) -> None:
         """Told before each training: the local steps that `vector` contains, on average over the mesh. No clock."""
+        ...
+
+
+class Mean(Struct, frozen=True):
+    """A metric that is a mean over test rows: (total / count) ^ (1 / power); of power 2, a root mean square.
+
+    >>> (Mean(9.0, 1, 2) + Mean(23.0, 1, 2)).value
+    4.0
+    """
+
+    total: float
+    count: int
+    power: int = 1
+
+    @property
+    def value(self) -> float:
+        """The metric."""
+        return float((self.total / self.count) ** (1 / self.power)) if self.count else math.nan
+
+    def __add__(self, other: Mean) -> Mean:
+        """Over the rows of both: what a whole mesh is judged by, and no mean of means."""
+        return Mean(self.total + other.total, self.count + other.count, self.power)
+
+
+@runtime_checkable
+class Pooled(Protocol):
+    """A task whose nodes have test rows of their own, over all of which its metrics can be taken together."""
+
+    def means(self, vector: Vector) -> dict[str, Mean]:
+        """Metrics of `vector` on this node's test rows, by the names that `evaluate` gives them."""
         ...
 
 

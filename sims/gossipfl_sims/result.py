@@ -10,10 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from gossipfl_sims.checks.safety import Safety, Violation
+from gossipfl_sims.engine.machine import Machine
 from gossipfl_sims.engine.world import World
 from gossipfl_sims.nemesis.nemesis import Nemesis
 from gossipfl_sims.scenario.scenario import Expect, Scenario
-from gossipfl_sims.series import Graph, Sample, Series, disagreement, metrics
+from gossipfl_sims.series import Graph, Sample, Series, disagreement, metrics, pooled
 
 
 class NodeResult(Struct, frozen=True):
@@ -22,6 +23,8 @@ class NodeResult(Struct, frozen=True):
     id: str
     up: bool
     accuracy: float | None
+    metrics: dict[str, float]
+    """All that its task tells of the served model; accuracy is one of them where there is one."""
     links: int
     merges: int
     bytes_sent: int
@@ -69,7 +72,8 @@ class Result(Struct, frozen=True):
     series: dict[str, list[float | None]]
     """The fields of series.Sample, one value for each look at the mesh."""
     pooled: dict[str, float]
-    """Metrics that are no accuracy, mean over all machines that are up."""
+    """Metrics that are no accuracy, of all machines that are up: over all test rows together where these are the nodes'
+    own, otherwise the mean."""
     staleness: dict[str, int]
     """Merges by the lower edge of their class, in gossip intervals."""
     joins: dict[str, int]
@@ -143,7 +147,7 @@ def conclude(
         unmet=list(_unmet(scenario, found)),
         replay=replay,
         series=columns(series.samples),
-        pooled={name: value for name, value in means.items() if name != "loss"},
+        pooled={name: value for name, value in (means | pooled(up)).items() if name != "loss"},
         staleness={f"{edge:g}": count for edge, count in sorted(series.staleness.items())},
         joins=dict(series.joins),
         refusals=dict(series.refusals.most_common()),
@@ -160,19 +164,21 @@ def columns(samples: list[Sample]) -> dict[str, list[float | None]]:
 
 
 def _each(world: World) -> list[NodeResult]:
-    return [
-        NodeResult(
-            id=machine.name,
-            up=machine.up,
-            accuracy=machine.metrics().get("accuracy") if machine.peer is not None else None,
-            links=len(machine.links),
-            merges=machine.merges,
-            bytes_sent=machine.bytes_sent,
-            starts=machine.incarnation,
-            age=machine.peer.replica.age if machine.peer is not None else None,
-        )
-        for machine in world
-    ]
+    return [_one(machine, machine.metrics() if machine.up else {}) for machine in world]
+
+
+def _one(machine: Machine, metrics: dict[str, float]) -> NodeResult:
+    return NodeResult(
+        id=machine.name,
+        up=machine.up,
+        accuracy=metrics.get("accuracy"),
+        metrics=metrics,
+        links=len(machine.links),
+        merges=machine.merges,
+        bytes_sent=machine.bytes_sent,
+        starts=machine.incarnation,
+        age=machine.peer.replica.age if machine.peer is not None else None,
+    )
 
 
 def _hash(world: World) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from msgspec import Struct
 
 from gossipfl.protocol import events as ev
+from gossipfl.tasks.task import Mean, Pooled
 from gossipfl_sims.checks.liveness import components
 from gossipfl_sims.engine.machine import Machine
 from gossipfl_sims.engine.world import World
@@ -131,6 +132,16 @@ def metrics(machines: list[Machine]) -> dict[str, list[float]]:
         for name, value in machine.metrics().items():
             found.setdefault(name, []).append(value)
     return found
+
+
+def pooled(machines: list[Machine]) -> dict[str, float]:
+    """The metrics of all these machines' served models over all their test rows, where their tasks tell that."""
+    sums: dict[str, Mean] = {}
+    for machine in machines:
+        if isinstance(machine.task, Pooled) and machine.peer is not None:
+            for name, mean in machine.task.means(machine.peer.replica.full_served()).items():
+                sums[name] = sums[name] + mean if name in sums else mean
+    return {name: mean.value for name, mean in sums.items()}
 
 
 def disagreement(machines: list[Machine]) -> float:

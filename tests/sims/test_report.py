@@ -158,7 +158,7 @@ def test_a_broken_rule_is_told_with_all_that_is_known_of_it(tmp_path: Path) -> N
 
 def test_nodes_are_sorted_worst_first_and_many_are_cut_with_a_word(tmp_path: Path) -> None:
     accuracies = np.random.default_rng(0).permutation(200) / 250
-    each = [NodeResult(f"n{i:03}", True, float(value), 3, 7, 100, 1, 5.0) for i, value in enumerate(accuracies)]
+    each = [NodeResult(f"n{i:03}", True, float(value), {}, 3, 7, 100, 1, 5.0) for i, value in enumerate(accuracies)]
     each[17] = structs.replace(each[17], up=False, accuracy=None)
     whole = structs.replace(learnt(), each=each, graphs=[])
     rows = [row for row in write(tmp_path, whole).rows if re.fullmatch(r"n\d{3}", row[0])]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scipy.sparse.csgraph import connected_components
 
 from gossipfl.cli import Exit
 from gossipfl_topology import GRAPHS, Graph, arrays, load
@@ -98,6 +99,17 @@ def test_a_user_s_file_brings_its_nodes(tmp_path: Path) -> None:
     assert wiring.nodes == 3
     assert wiring.graph is not None
     assert wiring.graph.edges.tolist() == [[0, 1], [1, 2]]
+
+
+def test_who_has_no_neighbour_in_a_file_gets_two(tmp_path: Path) -> None:
+    (tmp_path / "roads.edges").write_text("a b\nb c\nc d\nb d\nlonely\nx y\n")
+    graph = wire(str(tmp_path / "roads.edges"), None, 0).graph
+    assert graph is not None
+    lists = zip(graph.labels, graph.neighbours(), strict=True)
+    neighbours = {label: [graph.labels[k] for k in row] for label, row in lists}
+    assert neighbours["lonely"] == ["b", "c"]
+    assert neighbours["x"] == ["b", "c", "y"]
+    assert connected_components(graph.adjacency())[0] == 1
 
 
 def test_a_user_s_file_is_found_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from gossipfl.cli import Exit
 from gossipfl.errors import LocalError
 from gossipfl.output.files import write_durably
-from gossipfl.tasks.load import load
+from gossipfl.tasks.load import find, load, options_of, parse
 from gossipfl.tasks.task import Node
 from gossipfl_nodes.commands import options
 from gossipfl_nodes.daemon.config import KEYS, template
@@ -52,7 +52,6 @@ DOWN_SHARE = 1 / 8
 def demo(arguments: list[str]) -> int:
     """Run a mesh of real daemons on this machine, and show how they learn together."""
     given = _parse(arguments)
-    load(given.task)
     folder = given.home or Path(tempfile.mkdtemp(prefix="gossipfl-"))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _: sys.exit(128 + received))
@@ -80,7 +79,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         metavar="N",
         help=f"daemons to run (default: {NODES}, or a graph file's nodes)",
     )
-    parser.add_argument("--task", default="digits", metavar="NAME", help="digits, npz, or file.py:factory")
+    parser.add_argument("--task", default="digits", metavar="NAME", help="digits, npz, sensors, or file.py:factory")
     parser.add_argument("--data", type=Path, metavar="PATH", help="what the task reads its data from")
     parser.add_argument(
         "--topology", default="k-out", metavar="NAME[:K=V,…]",
@@ -88,7 +87,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", dest="gossip",
-        help="a key of [gossip] for all daemons, as codec=int8 or momentum=none; any number of times",
+        help="a key of [gossip], as codec=int8, or an option of the task, for all daemons; any number of times",
     )  # fmt: skip
     parser.add_argument("--seconds", type=float, default=60, metavar="S", help="how long to run (default: 60)")
     parser.add_argument("--until", type=float, metavar="ACC", help="end as soon as the nodes' mean accuracy is ACC")
@@ -110,7 +109,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
         if not ok:
             parser.error(f"--{name} {getattr(given, name)}: allowed is {allowed}")
     try:
-        given.gossip = _gossip(given.gossip)
+        given.gossip, given.options = _settings(given.gossip, given.task)
+        given.factory = load(given.task, given.options)
     except LocalError as error:
         parser.error(str(error))
     try:
@@ -128,21 +128,26 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return given
 
 
-def _gossip(given: list[str]) -> dict[str, str]:
-    """The keys of [gossip] in a list of KEY=VALUE.
+def _settings(given: list[str], task: str) -> tuple[dict[str, str], dict[str, Any]]:
+    """The keys of [gossip], and the options of the task, in a list of KEY=VALUE.
 
     Raises:
-        LocalError: no such key, not for the demo to set, or a value that the daemons would refuse.
+        LocalError: neither, not for the demo to set, or a value that the daemons would refuse.
     """
-    keys = {f"gossip.{key}": value for key, _, value in (text.partition("=") for text in given)}
-    for path in keys:
-        if path in OWN_KEYS or path not in KEYS:
-            allowed = ", ".join(
-                key.partition(".")[2] for key in KEYS if key.startswith("gossip.") and key not in OWN_KEYS
-            )
-            raise LocalError(f"--set {path.partition('.')[2]}: no such key; allowed is one of {allowed}")
+    keys: dict[str, str] = {}
+    options: dict[str, Any] = {}
+    known = options_of(find(task))
+    for key, _, value in (text.partition("=") for text in given):
+        path = f"gossip.{key}"
+        if path in KEYS and path not in OWN_KEYS:
+            keys[path] = value
+        elif key in known:
+            options[key] = parse(value)
+        else:
+            allowed = [path.partition(".")[2] for path in KEYS if path.startswith("gossip.") and path not in OWN_KEYS]
+            raise LocalError(f"--set {key}: no such key; allowed is one of {', '.join([*allowed, *known])}")
     template(keys)
-    return keys
+    return keys, options
 
 
 def _run(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[list[tuple[float, float]]]]:
@@ -153,6 +158,7 @@ def _run(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[
         task["task.data"],
         given.seed,
         {"gossip.interval": str(INTERVAL)} | given.gossip,
+        given.options,
     )
     nodes = plan.wiring.nodes
     headline = f"gossipfl demo: {nodes} daemons learn {given.task} over {given.topology}, seed {plan.seed}"
@@ -175,7 +181,7 @@ def _run(given: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], list[
             result["loopback_bytes_per_node"] = (sent - loopback) / nodes
     print("training the baselines: each node alone, and all data together …", file=sys.stderr)
     steps = [member.total("steps") for member in mesh.members]
-    compared = baselines.measure(plan.task, Node(0, nodes, plan.seed, given.data), steps)
+    compared = baselines.measure(given.factory, Node(0, nodes, plan.seed, given.data), steps)
     result["local_only_accuracy"] = _or_none(compared.local_only)
     result["central_accuracy"] = _or_none(compared.central)
     result["local_only_steps"], result["central_steps"] = compared.local_steps, compared.central_steps

@@ -21,6 +21,8 @@ from msgspec import Meta, Struct
 from gossipfl.errors import LocalError
 from gossipfl.protocol import saved
 from gossipfl.protocol.settings import Settings
+from gossipfl.tasks.load import parse
+from gossipfl_topology.parameters import is_path
 
 
 class ConfigError(LocalError):
@@ -68,8 +70,12 @@ class NetworkConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class TaskConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What this device learns."""
 
-    name: Annotated[str, Meta(description="digits, npz, or your own as file.py:factory.")] = "digits"
+    name: Annotated[str, Meta(description="digits, npz, sensors, or your own as file.py:factory.")] = "digits"
     data: Annotated[str, Meta(description="Path that the task reads its data from, if it needs one.")] = ""
+    options: Annotated[
+        dict[str, Any],
+        Meta(description="Options of the task, as {train_hours = 12}; on a command line, as train_hours=12,model=gru."),
+    ] = {}
     index: Annotated[int, Meta(ge=0, description="This node's number, where a data set is dealt out to nodes.")] = 0
     count: Annotated[int, Meta(ge=1, description="How many nodes a data set is dealt out to; 1 keeps all of it.")] = 1
     seed: Annotated[int, Meta(ge=0, description="Seed of the initial model; the same on all nodes.")] = 0
@@ -215,7 +221,8 @@ def _keys() -> Iterator[Key]:
         for field in msgspec.structs.fields(struct):
             if field.name not in SECTIONS or section:
                 description = next((meta.description or "" for meta in getattr(field.type, "__metadata__", ())), "")
-                yield Key(section, field.name, field.type, field.default, description)
+                default = {} if field.default is msgspec.NODEFAULT else field.default
+                yield Key(section, field.name, field.type, default, description)
 
 
 KEYS = {key.path: key for key in _keys()}
@@ -239,7 +246,7 @@ def load(file: Path, environment: Mapping[str, str], flags: Mapping[str, str]) -
     Raises:
         LocalError: an unknown key or an impossible value; the message names source, key, value, and what is allowed.
     """
-    given = [(path, value, str(file), False) for path, value in _read(file)]
+    given = [(path, anchored(path, value, file.parent), str(file), False) for path, value in _read(file)]
     variables = {key.variable: path for path, key in KEYS.items()}
     for variable, value in sorted(environment.items()):
         if variable.startswith("GOSSIPFL_") and variable != "GOSSIPFL_HOME":
@@ -272,6 +279,18 @@ def load(file: Path, environment: Mapping[str, str], flags: Mapping[str, str]) -
         allowed = f"allowed is 0 to task.count - 1 = {config.task.count - 1}"
         raise ConfigError(f"{origins['task.index']}: task.index = {config.task.index}: {allowed}")
     return Loaded(config, origins)
+
+
+def anchored(path: str, value: Any, folder: Path) -> Any:
+    """The `value` of the key `path`; one that is a file of the user's, by its full path: it is meant from `folder`."""
+    if not isinstance(value, str) or not value:
+        return value
+    if path == "task.data" or (path == "gossip.topology" and is_path(value)):
+        return str(folder.absolute() / value)
+    if path == "task.name" and ":" in value:
+        file, _, factory = value.rpartition(":")
+        return f"{folder.absolute() / file}:{factory}"
+    return value
 
 
 def template(given: Mapping[str, str]) -> str:
@@ -320,6 +339,8 @@ def _checked(path: str, value: Any, source: str, *, text: bool) -> Any:
     is_list = isinstance(key.default, tuple)
     if text and is_list:
         value = [part.strip() for part in value.split(",") if part.strip()]
+    if text and isinstance(key.default, dict):
+        value = _pairs(path, value, source)
     try:
         converted = msgspec.convert(value, key.type, strict=not text)
         SECTIONS[key.section](**{key.name: converted})
@@ -331,6 +352,14 @@ def _checked(path: str, value: Any, source: str, *, text: bool) -> Any:
     return converted
 
 
+def _pairs(path: str, text: str, source: str) -> dict[str, Any]:
+    """What NAME=VALUE,… in `text` says."""
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if wrong := [name for name, equals, _ in pairs if not (equals and name.strip().isidentifier())]:
+        raise ConfigError(f"{source}: {path} = {text!r}: {wrong[0]!r}: allowed is NAME=VALUE, with commas between")
+    return {name.strip(): parse(value.strip()) for name, _, value in pairs}
+
+
 def _nearest(wrong: str, right: Mapping[str, Any]) -> str:
     near = get_close_matches(wrong, right, 1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(right)}"
@@ -339,4 +368,6 @@ def _nearest(wrong: str, right: Mapping[str, Any]) -> str:
 def _toml(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_toml(part) for part in value)}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{_toml(name)} = {_toml(part)}' for name, part in value.items())}}}"
     return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")  # the one that JSON allows and TOML doesn't

@@ -98,16 +98,17 @@ def loaded(arguments: list[str]) -> tuple[Loaded | None, list[str]]:
     None if it can't be loaded, which the daemon is told.
 
     Args:
-        arguments: MEMORY TASK INDEX COUNT SEED DATA TRAINS …
+        arguments: MEMORY TASK OPTIONS INDEX COUNT SEED DATA TRAINS …
     """
-    memory, name, index, count, seed, data, trains, *more = arguments
+    memory, name, options, index, count, seed, data, trains, *more = arguments
     # What a task prints must not get between the answers, nor what it reads be taken from the requests.
     threading.Thread(target=_end_with_daemon, args=(os.getppid(),), daemon=True).start()
     requests, answers = os.fdopen(os.dup(sys.stdin.fileno()), "rb"), os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:
-        task = load(name)(Node(int(index), int(count), int(seed), Path(data) if data else None, bool(trains)))
+        node = Node(int(index), int(count), int(seed), Path(data) if data else None, bool(trains))
+        task = load(name, msgspec.json.decode(options))(node)
         vector = np.array(task.initial())
         task.schema.check(vector)
         os.ftruncate(int(memory), vector.nbytes)

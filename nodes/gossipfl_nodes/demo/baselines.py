@@ -7,8 +7,7 @@ import time
 import numpy as np
 from msgspec import Struct
 
-from gossipfl.tasks.load import load
-from gossipfl.tasks.task import Node, Task, train
+from gossipfl.tasks.task import Factory, Node, Task, train
 
 BUDGET = 20.0
 """Seconds for each baseline at the most; a heavy task's baseline takes fewer steps then, and says how many."""
@@ -24,15 +23,14 @@ class Baselines(Struct, frozen=True):
     central_steps: int
 
 
-def measure(task: str, template: Node, steps: list[int]) -> Baselines:
+def measure(factory: Factory, template: Node, steps: list[int]) -> Baselines:
     """Train alone for as many steps as each node did, and centrally for as many as all did together.
 
     Args:
-        task: its name.
+        factory: of the task.
         template: count, seed and data of the mesh's nodes.
         steps: local steps that each node of the mesh took.
     """
-    factory = load(task)
     alone = [
         _train(factory(Node(index, template.count, template.seed, template.data)), taken, BUDGET / template.count)
         for index, taken in enumerate(steps)

@@ -18,15 +18,18 @@ import msgspec
 from msgspec import structs
 
 from gossipfl.errors import LocalError
+from gossipfl.tasks.load import options_of, parse
 from gossipfl_sims.nemesis.faults import AnyFault
 from gossipfl_sims.scenario.plan import check
 from gossipfl_sims.scenario.scenario import Scenario
+from gossipfl_sims.tasks.load import find
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 FAULTS = {str(kind.__struct_config__.tag): kind for kind in AnyFault.__args__}
 """By the name that `kind` gives them."""
 PLACE = re.compile(r" - at `\$(.*)`$")
 """Where msgspec says that a value is."""
+OPTIONS = "task.options."
 HEADER = re.compile(r"\s*\[(\[?)\s*([A-Za-z0-9_.-]+)\s*\]")
 
 
@@ -149,21 +152,30 @@ def _changed(raw: dict[str, Any], change: str) -> dict[str, Any]:
     key, found, value = change.partition("=")
     if not found:
         raise LocalError(f"--set {change}: write KEY=VALUE, as in --set gossip.topology=ring")
-    table, _, last = full_key(key).rpartition(".")
-    if not table:
-        return raw | {last: parse(value)}
-    return raw | {table: raw.get(table, {}) | {last: parse(value)}}
+    *tables, last = full_key(key, raw.get("task", {}).get("name", "")).split(".")
+    made = table = dict(raw)
+    for name in tables:
+        inner = dict(table.get(name, {}))
+        table[name] = inner
+        table = inner
+    table[last] = parse(value)
+    return made
 
 
-def full_key(key: str) -> str:
-    """`key` with its table: `loss` is `network.loss`.
+def full_key(key: str, task: str = "") -> str:
+    """`key` with its table: `loss` is `network.loss`, and an option of the task is one of `task.options`.
+
+    Args:
+        key: with or without its table.
+        task: its name, if it is known; otherwise options are known by their full names only.
 
     Raises:
         LocalError: no table has it, or several.
     """
-    keys = settable()
-    if key in keys:
+    keys = list(settable())
+    if key in keys or key.startswith(OPTIONS):
         return key
+    keys += [f"{OPTIONS}{name}" for name in (options_of(find(task)) if task else ())]
     ending = [full for full in keys if full.endswith(f".{key}")]
     if len(ending) == 1:
         return ending[0]
@@ -182,11 +194,3 @@ def settable() -> Mapping[str, Any]:
         elif field not in ("about", "faults"):
             found[field] = value
     return found
-
-
-def parse(value: str) -> Any:
-    """A value as it would be in a TOML file; text needs no quotes."""
-    try:
-        return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return value

@@ -6,7 +6,7 @@ sense alone, and by `plan` where it does not fit the others.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
 
@@ -23,9 +23,11 @@ class TaskChoice(Struct, frozen=True, forbid_unknown_fields=True):
     """[task]: what the nodes learn."""
 
     name: str = "digits"
-    """consensus, quadratic, softmax, digits, npz, or file.py:factory."""
+    """consensus, quadratic, softmax, digits, npz, sensors, or file.py:factory."""
     data: str = ""
     """What the task reads its data from."""
+    options: dict[str, Any] = {}
+    """Those of the task, as train_hours = 12 of sensors."""
 
 
 class Gossip(Settings, frozen=True, forbid_unknown_fields=True):

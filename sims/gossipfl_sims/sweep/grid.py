@@ -12,14 +12,17 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from itertools import product
+from operator import getitem
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from gossipfl.errors import LocalError
-from gossipfl_sims.scenario.files import full_key, load, parse
+from gossipfl.tasks.load import parse
+from gossipfl_sims.scenario.files import full_key, load
 from gossipfl_sims.scenario.scenario import Scenario
 from gossipfl_sims.tasks.load import load as load_task
 from gossipfl_topology.errors import TopologyError
@@ -99,8 +102,8 @@ def plan(name: str, grid: Mapping[str, Sequence[Any]], seeds: Sequence[int], cha
     common = msgspec.to_builtins(cells[0].scenario)
     common.pop("about")
     for key in grid:
-        table, _, last = key.rpartition(".")
-        (common[table] if table else common).pop(last)
+        *tables, last = key.split(".")
+        reduce(getitem, tables, common).pop(last)
     digest = hashlib.blake2b(json.dumps(common, sort_keys=True).encode(), digest_size=8).hexdigest()
     line = " ".join([name, *(f"--set {change}" for change in changes)])
     return Plan(line, tuple(grid), cells, tuple(seeds), digest)
@@ -135,7 +138,7 @@ def _cell(name: str, chosen: dict[str, Any], changes: Sequence[str]) -> Cell:
     shown = ", ".join(f"{key} = {written(value)}" for key, value in chosen.items())
     try:
         scenario = load(name, [*changes, *(f"{key}={written(value)}" for key, value in chosen.items())])
-        load_task(scenario.task.name)
+        load_task(scenario.task.name, scenario.task.options)
         wire(scenario.gossip.topology, scenario.nodes, 0)
     except (LocalError, TopologyError) as error:
         raise LocalError(f"the cell {shown}: {error}" if shown else str(error)) from error
@@ -145,5 +148,5 @@ def _cell(name: str, chosen: dict[str, Any], changes: Sequence[str]) -> Cell:
 def _value(scenario: Scenario, key: str) -> Any:
     value: Any = scenario
     for part in key.split("."):
-        value = getattr(value, part)
+        value = value[part] if isinstance(value, dict) else getattr(value, part)
     return value

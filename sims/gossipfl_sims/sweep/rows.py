@@ -20,7 +20,7 @@ from msgspec import Struct
 
 from gossipfl.errors import LocalError
 from gossipfl.output.files import write_durably
-from gossipfl_sims.scenario.files import parse
+from gossipfl.tasks.load import parse
 from gossipfl_sims.sweep.grid import Plan, written
 
 Key = tuple[tuple[str, ...], int]

@@ -62,7 +62,7 @@ def test_every_key_has_a_description_a_variable_of_its_own_and_a_default_that_is
     for path, key in KEYS.items():
         assert re.fullmatch(r".{20,}[.]", key.description), path
         assert key.variable == "GOSSIPFL_" + path.replace(".", "_").upper()
-        default = ",".join(key.default) if isinstance(key.default, tuple) else str(key.default)
+        default = ",".join(key.default) if isinstance(key.default, tuple | dict) else str(key.default)
         loaded = load(file, {key.variable: default}, {})
         assert key.of(loaded.config) == key.default
         assert loaded.origins[path] == key.variable
@@ -199,6 +199,7 @@ def test_a_mistyped_profile_key_is_refused_with_the_nearest(file: Path) -> None:
         ("gossip.budget", "'much'", "MB/day"),
         ("gossip.momentum", "'nesterov'", "quasi-global"),
         ("gossip.rate_correction", "'perhaps'", "bool"),
+        ("task.options", "7", "object"),
         ("task.index", "-1", ">= 0"),
         ("task.count", "0", ">= 1"),
         ("task.count", "'many'", "int"),
@@ -266,6 +267,7 @@ GIVEN = {
     "network.open": "true",
     "task.name": 'my tasks/odd "name".py:factory',
     "task.data": "C:\\data\\ü – x",
+    "task.options": "train_hours=12,sensor='773869',note=mostly harmless",
     "task.index": "3",
     "task.count": "8",
     "task.seed": "7",
@@ -320,3 +322,21 @@ def test_any_name_survives_the_way_through_the_file(file: Path, mesh: str) -> No
 def test_a_template_of_an_impossible_value_is_refused_as_the_flag_would_be() -> None:
     with pytest.raises(LocalError, match=r"--gossip\.steps: gossip\.steps = '0': allowed is 1 to 100000"):
         template({"gossip.steps": "0"})
+
+
+# --- options of a task
+
+
+def test_options_are_a_table_in_a_file_and_pairs_on_a_command_line(file: Path) -> None:
+    file.write_text("[task]\noptions = {train_hours = 12, model = 'gru'}\n")
+    expected = {"train_hours": 12, "model": "gru"}
+    assert load(file, {}, {}).config.task.options == expected
+    flags = {"task.options": "train_hours=12, model=gru"}
+    variables = {"GOSSIPFL_TASK_OPTIONS": "train_hours=12,model='gru'"}
+    assert load(Path("/nonexistent"), {}, flags).config.task.options == expected
+    assert load(Path("/nonexistent"), variables, {}).config.task.options == expected
+
+
+@pytest.mark.parametrize("text", ["train_hours", "=12", "a b=3", "train_hours=12,,x"])
+def test_what_is_no_pair_is_refused(file: Path, text: str) -> None:
+    assert "allowed is NAME=VALUE" in refusal(file, flags={"task.options": text})
