@@ -1,8 +1,8 @@
 """The front door: `gossipfl COMMAND …`.
 
 Finds commands by the entry points `gossipfl.commands` of this distribution and imports one only when it is called, so
-`gossipfl --help` answers at once: the line about each command is read from its source. Owns exit codes and how errors
-look; knows no command.
+`gossipfl --help` answers at once: the line about each command is read from its source. A command of two words, as
+`city init`, is a point with a dot in between. Owns exit codes and how errors look; knows no command.
 """
 
 from __future__ import annotations
@@ -60,16 +60,19 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command, and return the exit status."""
-    commands = {point.name: point for point in distribution("gossipfl").entry_points.select(group=GROUP)}
+    commands = {spoken(point): point for point in distribution("gossipfl").entry_points.select(group=GROUP)}
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        width = max(map(len, commands))
-        lines = "\n".join(f"  {name:{width}}  {_summary(point)}" for name, point in sorted(commands.items()))
-        print(USAGE.format(commands=lines), end="")
+        print(USAGE.format(commands=_listed(commands)), end="")
         return Exit.OK if arguments else Exit.USAGE
     if arguments[0] in ("-V", "--version", "version"):
         print(f"gossipfl {distribution('gossipfl').version}")
         return Exit.OK
-    name, *rest = arguments
+    words = 2 if " ".join(arguments[:2]) in commands else 1
+    name, rest = " ".join(arguments[:words]), arguments[words:]
+    if within := {full: point for full, point in commands.items() if full.startswith(f"{name} ")}:
+        asked = rest[:1] in (["-h"], ["--help"])
+        print(f"usage: gossipfl {name} ACTION [OPTIONS]\n\n{_listed(within)}", file=sys.stdout if asked else sys.stderr)
+        return Exit.OK if asked else Exit.USAGE
     if name not in commands:
         near = get_close_matches(name, commands, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(commands))}"
@@ -86,6 +89,16 @@ def run(arguments: list[str]) -> int:
         sys.stderr.close()  # nobody reads on: not an error
         return Exit.OK
     return status
+
+
+def spoken(point: EntryPoint) -> str:
+    """A command as it is typed."""
+    return point.name.replace(".", " ")
+
+
+def _listed(commands: dict[str, EntryPoint]) -> str:
+    width = max(map(len, commands))
+    return "\n".join(f"  {name:{width}}  {_summary(point)}" for name, point in sorted(commands.items()))
 
 
 def _summary(point: EntryPoint) -> str:

@@ -14,7 +14,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from gossipfl.cli import GROUP, Exit
+from gossipfl.cli import GROUP, Exit, spoken
 
 FILES = ("FILE", "DIR", "PATH", "FILE|-")
 """What an argument that is a file is called in the help."""
@@ -57,14 +57,14 @@ class Place(NamedTuple):
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command, by its name."""
+    """The parser of each command, by its name of one or two words."""
     found = {}
     for point in distribution("gossipfl").entry_points.select(group=GROUP):
         with _handing_over():
             try:
                 point.load()([])
             except _Built as built:
-                found[point.name] = built.parser
+                found[spoken(point)] = built.parser
     return found
 
 
@@ -90,10 +90,17 @@ def _handing_over() -> Iterator[None]:
 
 
 def _places(commands: dict[str, argparse.ArgumentParser]) -> Iterator[Place]:
-    names = [Word(name, _first_line(parser.description)) for name, parser in sorted(commands.items())]
-    yield Place((), [*names, Word("--help"), Word("--version")], False, {})
+    words: dict[tuple[str, ...], list[Word]] = {(): []}
     for name, parser in sorted(commands.items()):
-        yield from _within((name,), parser)
+        *group, last = name.split()
+        if group and tuple(group) not in words:
+            words[()].append(Word(group[0]))
+        words.setdefault(tuple(group), []).append(Word(last, _first_line(parser.description)))
+    words[()] += [Word("--help"), Word("--version")]
+    for after, offered in words.items():
+        yield Place(after, offered, False, {})
+    for name, parser in sorted(commands.items()):
+        yield from _within(tuple(name.split()), parser)
 
 
 def _within(after: tuple[str, ...], parser: argparse.ArgumentParser) -> Iterator[Place]:

@@ -29,7 +29,7 @@ from gossipfl_sims.scenario.scenario import Scenario
 from gossipfl_sims.series import Series
 from gossipfl_sims.tasks.load import load
 from gossipfl_topology.errors import TopologyError
-from gossipfl_topology.wiring import wire
+from gossipfl_topology.wiring import Wiring, wire
 
 DRAWN = 300
 """Nodes up to which the mesh is drawn: of more, a drawing shows nothing."""
@@ -48,16 +48,18 @@ class Run:
         name: what to call it in replay lines: the scenario's name or file, and what was changed.
         checks: hold every rule after every event; costs about as much as the run itself.
         trace: a file for all that happens.
+        wiring: who talks to whom, instead of what the scenario says.
 
     Raises:
         LocalError: the task or topology of the scenario can't be had.
     """
 
     def __init__(
-        self, scenario: Scenario, seed: int, *, name: str = "", checks: bool = True, trace: IO[str] | None = None
-    ) -> None:
+        self, scenario: Scenario, seed: int, *, name: str = "", checks: bool = True, trace: IO[str] | None = None,
+        wiring: Wiring | None = None,
+    ) -> None:  # fmt: skip
         self.scenario, self.seed, self.name = scenario, seed, name
-        self.world = build(scenario, seed, trace)
+        self.world = build(scenario, seed, trace, wiring)
         self.safety = Safety(self.world) if checks else None
         self.series = Series(self.world)
         self._looks = 0
@@ -134,12 +136,12 @@ def seldom_collected() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
-def build(scenario: Scenario, seed: int, trace: IO[str] | None = None) -> World:
-    """The world of `scenario`, in which nothing runs yet."""
+def build(scenario: Scenario, seed: int, trace: IO[str] | None = None, wiring: Wiring | None = None) -> World:
+    """The world of `scenario`, in which nothing runs yet. A `wiring` says who talks to whom instead of the scenario."""
     make = load(scenario.task.name, scenario.task.options)
     data = Path(scenario.task.data) if scenario.task.data else None
     try:
-        wiring = wire(scenario.gossip.topology, scenario.nodes, seed)
+        wiring = wiring or wire(scenario.gossip.topology, scenario.nodes, seed)
     except TopologyError as error:
         raise LocalError(f"gossip.topology = {scenario.gossip.topology!r}: {error}") from error
     tasks: list[Task] = [make(Node(index, scenario.nodes, seed, data)) for index in range(scenario.nodes)]

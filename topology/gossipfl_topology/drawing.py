@@ -44,14 +44,14 @@ def draw_graph(title: str, graph: Graph, seed: int = 0) -> Figure:
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.add_subplot(title=_literal(title))
     made = graph.to_networkx()
-    places = dict(enumerate(_places(graph, seed)))
+    placed = dict(enumerate(places(graph, seed)))
     colours = [COLOURS.get(role, PLAIN) for role in graph.roles or [""] * graph.n]
     dot = float(np.clip(4000 / max(graph.n, 1), 8, 160))
     arrows = {"arrowsize": 6, "node_size": dot} if graph.directed else {}
-    nx.draw_networkx_edges(made, places, ax=axes, edge_color="#888888", width=0.8, alpha=0.7, **arrows)
-    nx.draw_networkx_nodes(made, places, ax=axes, node_color=colours, node_size=dot)
+    nx.draw_networkx_edges(made, placed, ax=axes, edge_color="#888888", width=0.8, alpha=0.7, **arrows)
+    nx.draw_networkx_nodes(made, placed, ax=axes, node_color=colours, node_size=dot)
     if graph.n <= LABELLED:
-        nx.draw_networkx_labels(made, places, dict(enumerate(map(_literal, graph.labels))), ax=axes, font_size=7)
+        nx.draw_networkx_labels(made, placed, dict(enumerate(map(_literal, graph.labels))), ax=axes, font_size=7)
     if graph.positions is None:
         axes.set_axis_off()
     else:
@@ -99,8 +99,12 @@ def _literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _places(graph: Graph, seed: int) -> FloatArray:
-    """Where to draw the nodes, shape (n, 2)."""
+def places(graph: Graph, seed: int) -> FloatArray:
+    """Where to draw the nodes, shape (n, 2): at their positions, else where springs along the edges put them.
+
+    >>> places(Graph(2, np.array([[0, 1]])), seed=0).shape
+    (2, 2)
+    """
     import networkx as nx
 
     if graph.positions is not None:

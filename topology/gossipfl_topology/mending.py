@@ -65,31 +65,6 @@ def mend(listed: Graph, *, matrix: bool) -> tuple[Graph, tuple[str, ...]]:
     return mended, tuple(notes)
 
 
-def joined(graph: Graph) -> Graph:
-    """`graph` in one part, so that nobody learns alone.
-
-    Each other part's best connected node is linked to the two best connected ones of the largest part, which have what
-    the others know; two, as one may be down.
-
-    >>> joined(Graph(4, np.array([[0, 1], [1, 2]]))).edges.tolist()
-    [[0, 1], [1, 2], [0, 3], [1, 3]]
-    """
-    from scipy.sparse.csgraph import connected_components  # a daemon has no use for it
-
-    count, part = connected_components(graph.adjacency(), connection="weak")
-    if count < 2:
-        return graph
-    order = np.argsort(-graph.degrees, kind="stable")
-    largest = np.argmax(np.bincount(part))
-    hubs = order[part[order] == largest][:2]
-    lost = [order[part[order] == other][0] for other in range(count) if other != largest]
-    added = np.sort(np.array([(node, hub) for node in lost for hub in np.sort(hubs)]), axis=1)
-    if graph.directed:
-        added = np.concatenate([added, added[:, ::-1]])
-    weights = None if graph.weights is None else np.concatenate([graph.weights, np.ones(len(added))])
-    return replace(graph, edges=np.concatenate([graph.edges, added]), weights=weights)
-
-
 def _grouped(ends: IntArray, weights: FloatArray, n: int) -> tuple[IntArray, FloatArray, FloatArray, IntArray]:
     """Each pair of ends once, ascending; the largest and smallest of its weights; how many there are."""
     codes = ends @ [n, 1]

@@ -9,8 +9,8 @@ from gossipfl_topology.catalogue import GRAPHS, arrays
 from gossipfl_topology.errors import TopologyError
 from gossipfl_topology.files import dumps, load, map_path, maps
 from gossipfl_topology.graph import Graph
+from gossipfl_topology.joining import join
 from gossipfl_topology.live import LIVE, ROLES, Fixed, Topology, named
-from gossipfl_topology.mending import joined
 from gossipfl_topology.parameters import find, is_path, parse
 
 NODES = 8
@@ -72,7 +72,7 @@ def wire(text: str, nodes: int | None, seed: int) -> Wiring:
     [3, 1, 1, 1]
     """
     if is_path(text) or text in maps():
-        graph = joined(load(text if is_path(text) else map_path(text)).graph)
+        graph = join(load(text if is_path(text) else map_path(text)).graph).graph
         if nodes not in (None, graph.n):
             raise TopologyError(f"{text}: it has {graph.n} nodes; --nodes {nodes} doesn't fit")
         return Wiring(text, graph.n, graph, graph.roles)

@@ -6,19 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from gossipfl_nodes.daemon.config import KEYS
-from gossipfl_topology.parameters import is_path
+from gossipfl_nodes.daemon.config import KEYS, anchored
 
 
 def parser(
-    command: str, doc: str | None, examples: str = "", *, keys: bool = False, json: bool = False
+    command: str, doc: str | None, examples: str = "", *, home: bool = True, keys: bool = False, json: bool = False
 ) -> argparse.ArgumentParser:
-    """A parser with --home and, if asked for, with --json and with a flag for each key of the configuration.
+    """A parser with --home, --json and a flag for each key of the configuration, each if asked for.
 
     Args:
         command: its name.
         doc: what it is for.
         examples: lines that show how it is called, told of at the end of the help.
+        home: is it about one device?
         keys: a flag for each key?
         json: a flag for JSON?
     """
@@ -27,10 +27,11 @@ def parser(
         f"gossipfl {command}", description=doc, epilog=f"examples:\n{shown}" if shown else None, allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    made.add_argument(
-        "--home", type=Path, default=None, metavar="DIR", help="this device's folder (default: $GOSSIPFL_HOME, or what"
-        " systemd made for the service, or below the user's data folder)",
-    )  # fmt: skip
+    if home:
+        made.add_argument(
+            "--home", type=Path, default=None, metavar="DIR", help="this device's folder (default: $GOSSIPFL_HOME, or"
+            " what systemd made for the service, or below the user's data folder)",
+        )  # fmt: skip
     if json:
         made.add_argument("--json", action="store_true", help="print JSON")
     if keys:
@@ -48,15 +49,7 @@ def flags(given: argparse.Namespace) -> dict[str, str]:
 
 def absolute(flags: dict[str, str]) -> dict[str, str]:
     """`flags` with the user's files by their full paths, since the daemon may run elsewhere."""
-    made = dict(flags)
-    path, colon, factory = made.get("task.name", "").rpartition(":")
-    if colon:
-        made["task.name"] = f"{Path(path).absolute()}:{factory}"
-    if is_path(made.get("gossip.topology", "")):
-        made["gossip.topology"] = str(Path(made["gossip.topology"]).absolute())
-    if made.get("task.data"):
-        made["task.data"] = str(Path(made["task.data"]).absolute())
-    return made
+    return {path: anchored(path, value, Path()) for path, value in flags.items()}
 
 
 def _shown(value: Any) -> str:

@@ -22,6 +22,7 @@ from gossipfl.errors import LocalError
 from gossipfl.protocol import saved
 from gossipfl.protocol.settings import Settings
 from gossipfl.tasks.load import parse
+from gossipfl_topology.parameters import is_path
 
 
 class ConfigError(LocalError):
@@ -245,7 +246,7 @@ def load(file: Path, environment: Mapping[str, str], flags: Mapping[str, str]) -
     Raises:
         LocalError: an unknown key or an impossible value; the message names source, key, value, and what is allowed.
     """
-    given = [(path, value, str(file), False) for path, value in _read(file)]
+    given = [(path, anchored(path, value, file.parent), str(file), False) for path, value in _read(file)]
     variables = {key.variable: path for path, key in KEYS.items()}
     for variable, value in sorted(environment.items()):
         if variable.startswith("GOSSIPFL_") and variable != "GOSSIPFL_HOME":
@@ -278,6 +279,18 @@ def load(file: Path, environment: Mapping[str, str], flags: Mapping[str, str]) -
         allowed = f"allowed is 0 to task.count - 1 = {config.task.count - 1}"
         raise ConfigError(f"{origins['task.index']}: task.index = {config.task.index}: {allowed}")
     return Loaded(config, origins)
+
+
+def anchored(path: str, value: Any, folder: Path) -> Any:
+    """The `value` of the key `path`; one that is a file of the user's, by its full path: it is meant from `folder`."""
+    if not isinstance(value, str) or not value:
+        return value
+    if path == "task.data" or (path == "gossip.topology" and is_path(value)):
+        return str(folder.absolute() / value)
+    if path == "task.name" and ":" in value:
+        file, _, factory = value.rpartition(":")
+        return f"{folder.absolute() / file}:{factory}"
+    return value
 
 
 def template(given: Mapping[str, str]) -> str:

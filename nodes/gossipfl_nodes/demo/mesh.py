@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Container, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -42,8 +43,10 @@ TAIL = 12
 class Member:
     """One device of the mesh."""
 
-    def __init__(self, home: Home, peer: str) -> None:
+    def __init__(self, home: Home, peer: str, flags: Sequence[str] = ()) -> None:
         self.home = home
+        self.flags = flags
+        """Of its `gossipfl run`."""
         self.id = peer
         self.process: subprocess.Popen[bytes] | None = None
         self.restarts = 0
@@ -83,25 +86,14 @@ class Plan(Struct, frozen=True):
     """Of the task."""
 
 
-class Mesh:
-    """A context: entering starts the daemons, leaving ends them."""
+class Daemons:
+    """A context: entering starts the daemons of `members`, leaving ends them."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        self._folder = folder
-        self._plan = plan
-        self.members: list[Member] = []
+    def __init__(self, members: Sequence[Member] = ()) -> None:
+        self.members = list(members)
         self.started = time.monotonic()
 
     def __enter__(self) -> Self:
-        ports = _free_ports(self._plan.wiring.nodes)
-        self.members = [self._make_home(index) for index in range(len(ports))]
-        topology = self._plan.wiring.topology
-        if (drawn := self._plan.wiring.file([member.id for member in self.members])) is not None:
-            topology = str(self._folder.absolute() / "graph.json")
-            write_durably(Path(topology), drawn.encode())
-        close([member.home for member in self.members], MESH)
-        for index, port in enumerate(ports):
-            self._configure(index, port, topology, bootstrap=self._address(0, ports) if index else "")
         try:
             for member in self.members:
                 self.start(member)
@@ -128,7 +120,7 @@ class Mesh:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GOSSIPFL_")}
         with open(member.home.path / "log", "ab") as log:
             member.process = subprocess.Popen(
-                [sys.executable, "-m", "gossipfl", "run", "--home", str(member.home.path)],
+                [sys.executable, "-m", "gossipfl", "run", "--home", str(member.home.path), *member.flags],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -173,6 +165,42 @@ class Mesh:
         pids = [member.process.pid for member in self.members if member.process is not None and member.alive]
         return pids + [child for pid in pids for child in children(pid)]
 
+    def _stop_all(self) -> None:
+        for member in self.members:
+            if member.alive:
+                assert member.process is not None
+                member.process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        while any(member.alive for member in self.members) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _kill_all(self) -> None:
+        for member in self.members:
+            if member.process is not None:
+                member.process.kill()
+                member.process.wait()
+
+
+class Mesh(Daemons):
+    """Daemons whose homes are made, as `plan` says, before they start."""
+
+    def __init__(self, folder: Path, plan: Plan) -> None:
+        super().__init__()
+        self._folder = folder
+        self._plan = plan
+
+    def __enter__(self) -> Self:
+        ports = free_ports(self._plan.wiring.nodes)
+        self.members = [self._make_home(index) for index in range(len(ports))]
+        topology = self._plan.wiring.topology
+        if (drawn := self._plan.wiring.file([member.id for member in self.members])) is not None:
+            topology = str(self._folder.absolute() / "graph.json")
+            write_durably(Path(topology), drawn.encode())
+        close([member.home for member in self.members], MESH)
+        for index, port in enumerate(ports):
+            self._configure(index, port, topology, bootstrap=self._address(0, ports) if index else "")
+        return super().__enter__()
+
     def _make_home(self, index: int) -> Member:
         home = Home(self._folder / f"node-{index}")
         shutil.rmtree(home.state, ignore_errors=True)  # each demo begins untrained
@@ -200,21 +228,6 @@ class Mesh:
     def _address(self, index: int, ports: list[int]) -> str:
         return f"/ip4/127.0.0.1/tcp/{ports[index]}/p2p/{self.members[index].id}"
 
-    def _stop_all(self) -> None:
-        for member in self.members:
-            if member.alive:
-                assert member.process is not None
-                member.process.terminate()
-        deadline = time.monotonic() + STOP_SECONDS
-        while any(member.alive for member in self.members) and time.monotonic() < deadline:
-            time.sleep(0.05)
-
-    def _kill_all(self) -> None:
-        for member in self.members:
-            if member.process is not None:
-                member.process.kill()
-                member.process.wait()
-
 
 _libc = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
@@ -225,21 +238,27 @@ def end_with_parent() -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def close(homes: list[Home], mesh: str) -> None:
+def close(homes: list[Home], mesh: str, admins: Container[int] = ()) -> None:
     """Make one closed mesh of these homes, which have keys; the first one has founded it.
 
     It takes one who has all their keys in one place, as here. Devices of their own join by invitation.
+
+    Args:
+        homes: of all devices.
+        mesh: its name.
+        admins: the numbers of those that may admit and ban others.
     """
     first, *others = homes
     founder = identity.id_of(first.key)
     trust.found(first.trust, first.mesh_key, founder)
     members, secret = trust.Trust(first.trust, founder, mesh).members, trust.load_key(first.mesh_key)
-    for home in others:
-        credential = members.admit(identity.id_of(home.key), founder, identity.signer(identity.load(first.key)))
+    sign = identity.signer(identity.load(first.key))
+    for number, home in enumerate(others, 1):
+        credential = members.admit(identity.id_of(home.key), founder, sign, admin=number in admins)
         trust.settle(home.trust, home.mesh_key, Charter(founder, credential), secret)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports of loopback that are free now; all are held while they are looked for, so none is given twice."""
     with contextlib.ExitStack() as stack:
         ports = []

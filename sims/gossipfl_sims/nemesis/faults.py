@@ -33,11 +33,14 @@ class Partition(Fault, frozen=True, tag="partition"):
     """The network falls apart, and frames between the parts are lost.
 
     `halves` and `groups` are drawn at random; in a `ring` everybody reaches only the nearest half of the others, so
-    that no two see the same; a `bridge` is one machine that two halves reach, which don't reach each other.
+    that no two see the same; a `bridge` is one machine that two halves reach, which don't reach each other. With
+    `first` there are two parts: those machines, and the others.
     """
 
     shape: Shape = "halves"
     groups: Annotated[int, Meta(ge=2)] = 2
+    first: tuple[Annotated[int, Meta(ge=0)], ...] = ()
+    """Who is in the first part, by number; if nobody is named, `shape` says it."""
     one_way: bool = False
     """Is only one direction blocked: from the first part to the others?"""
 

@@ -18,7 +18,7 @@ from gossipfl_sims.engine.world import World
 from gossipfl_sims.nemesis import chaos
 from gossipfl_sims.nemesis import faults as ft
 from gossipfl_sims.nemesis.lies import Liar
-from gossipfl_sims.nemesis.walls import wall
+from gossipfl_sims.nemesis.walls import Groups, wall
 
 
 class Nemesis:
@@ -82,6 +82,9 @@ class Nemesis:
         end = min(self._until, world.now + (fault.lasts or self._until))
         self.shaded.append((world.now, end, kind_of(fault)))
         match fault:
+            case ft.Partition(first=first, one_way=one_way) if first:
+                parts = tuple(int(index not in first) for index in range(len(self._machines)))
+                self._wall(Groups(parts, one_way), end, "partition")
             case ft.Partition(shape=shape, groups=groups, one_way=one_way):
                 self._wall(wall(shape, len(self._machines), groups, self._rng, one_way=one_way), end, "partition")
             case ft.Hold():

@@ -24,10 +24,10 @@ def check(scenario: Scenario) -> Iterator[tuple[str, str]]:
                 f"{key}.lasts",
                 f"it would end after the faulty phase, at {fault.at + fault.lasts:g}; that ends at {end:g}",
             )
-        if isinstance(fault, ft.OnNodes) and not isinstance(fault.nodes, int):
-            for node in fault.nodes:
+        for name, nodes in (("nodes", _numbers(fault)), ("first", getattr(fault, "first", ()))):
+            for node in nodes:
                 if node >= scenario.nodes:
-                    yield f"{key}.nodes", f"there is no node {node}; there are 0 to {scenario.nodes - 1}"
+                    yield f"{key}.{name}", f"there is no node {node}; there are 0 to {scenario.nodes - 1}"
         if isinstance(fault, ft.OnNodes) and _count(fault) > scenario.nodes:
             yield f"{key}.nodes", f"{_count(fault)} nodes; there are {scenario.nodes}"
     if scenario.devices.slow > scenario.nodes:
@@ -68,5 +68,6 @@ def _count(fault: ft.OnNodes) -> int:
     return fault.nodes if isinstance(fault.nodes, int) else len(fault.nodes)
 
 
-def _numbers(fault: ft.OnNodes) -> tuple[int, ...]:
-    return () if isinstance(fault.nodes, int) else fault.nodes
+def _numbers(fault: ft.AnyFault) -> tuple[int, ...]:
+    nodes = getattr(fault, "nodes", 0)
+    return () if isinstance(nodes, int) else nodes

@@ -1,0 +1,1 @@
+"""A city's fleet in the simulator, before it is deployed."""
