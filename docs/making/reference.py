@@ -125,7 +125,14 @@ def config() -> str:
 
 def kind_of(key: Key) -> str:
     """The type of a key, as people call it, with its bounds."""
-    name = {bool: "true or false", int: "whole number", float: "number", str: "text", tuple: "list of texts"}
+    name = {
+        bool: "true or false",
+        int: "whole number",
+        float: "number",
+        str: "text",
+        tuple: "list of texts",
+        dict: "table",
+    }
     bounds = next((meta for meta in getattr(key.type, "__metadata__", ()) if meta.ge is not None), None)
     kind = name[type(key.default)]
     if bounds is None:
