@@ -9,7 +9,7 @@ import pytest
 
 from gossipfl.errors import LocalError
 from gossipfl.protocol.settings import Settings
-from gossipfl_nodes.daemon.config import KEYS, PROFILES, Config, load, template
+from gossipfl_nodes.daemon.config import KEYS, PROFILES, Config, anchored, load, template
 
 
 def refusal(
@@ -289,7 +289,8 @@ GIVEN = {
 def test_the_written_file_gives_back_every_value_that_it_was_made_from(file: Path) -> None:
     assert set(GIVEN) == set(KEYS), "this test covers every key"
     file.write_text(template(GIVEN), encoding="utf-8")
-    from_file, from_flags = load(file, {}, {}), load(Path("/nonexistent"), {}, GIVEN)
+    flags = {path: anchored(path, value, file.parent) for path, value in GIVEN.items()}
+    from_file, from_flags = load(file, {}, {}), load(Path("/nonexistent"), {}, flags)
     assert from_file.config == from_flags.config
     assert set(from_file.origins.values()) == {str(file)}
 
