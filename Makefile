@@ -66,7 +66,7 @@ clean: ## remove what was built
 $(VENV)/.installed: pyproject.toml constraints.txt setup.sh
 	@PYTHON="$(PYTHON)" sh setup.sh $(VENV)
 	@echo "installing gossipfl and what it needs into $(VENV), about a minute …"
-	@$(INSTALL) --upgrade pip # what Python brings along takes twice as long for all that follows
+	@$(INSTALL) --upgrade pip || echo "going on with the pip that is there, which takes twice as long"
 	@$(INSTALL) --editable '.[demo,sim]'
 	@touch $@
 

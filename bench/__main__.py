@@ -32,6 +32,7 @@ ROOMS = {
         "shards": "MNIST by pairs of classes: 16 and 64 nodes, 10 MB each",
         "stragglers": "one of ten nodes ten times slower",
         "ablation": "every mechanism off, one at a time",
+        "uncertainty": "how often sets and intervals hold the truth, beside how often they were asked to",
         "city": "road sensors of Los Angeles: central, alone, and by gossip, with faults",
         "mnist10": "ten daemons on MNIST shards to 0.90, beside other systems",
     },

@@ -70,18 +70,17 @@ def _regime(city: Path, hours: float, given: argparse.Namespace) -> None:
     central = list(jobs(delayed(_central)(city, hours, given.nodes, seed) for seed in seeds))
     alone = list(jobs(delayed(_alone)(city, hours, given.nodes, seed) for seed in seeds))
     print(f"\n{given.nodes} sensors, {f'{hours:g} h' if hours else 'all data'}, {given.seeds} seeds, medians")
-    print(f"central {_median([pooled(one, 'shared') for one in central]):.3f}", end="   ")
-    print(
-        f"own {pooled(alone[0], 'own'):.3f}   alone {_median([pooled(one, 'shared') for one in alone]):.3f}", flush=True
-    )
+    for name, found in (("central", central), ("alone", alone)):
+        print(f"{name:12} {_median([pooled(one, 'shared') for one in found]):.3f}")
+    print(f"{'own':12} {pooled(alone[0], 'own'):.3f}", flush=True)
     outcomes: dict[str, list[Outcome]] = {}
     for (topology, seed), outcome in zip(
         wanted, jobs(delayed(_gossip)(city, hours, given.nodes, *one) for one in wanted), strict=True
     ):
         outcomes.setdefault(topology, []).append(outcome)
         print(f"  {topology}, seed {seed}: served {pooled(outcome.judged):.3f}", flush=True)
-    for topology, found in outcomes.items():
-        print(_row(topology, found, alone))
+    for topology, meshes in outcomes.items():
+        print(_row(topology, meshes, alone))
     if "faults" in outcomes and "k-out" in outcomes:
         costs = [
             pooled(faulty.judged) - pooled({node: calm.judged[node] for node in faulty.judged})
@@ -215,9 +214,8 @@ def _lonely(nodes: int) -> int | None:
     """The sensor without an edge in the road graph, if it is among them."""
     with (DATA / "los_adj.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    alone = [
-        row for row, cells in enumerate(rows) if not any(float(cell) for at, cell in enumerate(cells) if at != row)
-    ]
+    links = [sum(float(cell) > 0 for at, cell in enumerate(cells) if at != row) for row, cells in enumerate(rows)]
+    alone = [row for row, count in enumerate(links) if not count]
     return next((at for at, column in enumerate(_columns(nodes)) if column in alone), None)
 
 

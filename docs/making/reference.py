@@ -9,18 +9,12 @@ import argparse
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 from gossipfl import completion
-from gossipfl_nodes.control.admitting import Admissions
 from gossipfl_nodes.control.api import operations
-from gossipfl_nodes.control.orders import Orders
-from gossipfl_nodes.control.predicting import Predictions
-from gossipfl_nodes.control.view import View
 from gossipfl_nodes.control.web.openapi import document
 from gossipfl_nodes.daemon.config import KEYS, PROFILES, SECTIONS, Key
-from gossipfl_nodes.observing.diary import Diary
-from gossipfl_nodes.observing.logs import Logs
 
 CLI = """# Commands
 
@@ -78,7 +72,7 @@ def _command(parser: argparse.ArgumentParser, level: int) -> Iterator[str]:
         if not _is_key(action) and action.dest != "help" and action not in below
     ]
     if rows:
-        yield _table(("", ""), rows)
+        yield _table(("argument", "what it is"), rows)
     if parser.epilog:
         yield "```sh\n" + "\n".join(line[2:] for line in parser.epilog.strip().splitlines()[1:]) + "\n```\n"
     for action in below:
@@ -141,8 +135,8 @@ def kind_of(key: Key) -> str:
 
 def openapi() -> dict[str, Any]:
     """The API's document, whose operations are asked what they are and never called."""
-    rooms: Any = [kind.__new__(kind) for kind in (View, Orders, Admissions, Predictions, Diary, Logs)]
-    return document(operations(*rooms))
+    rooms = {name: kind.__new__(kind) for name, kind in get_type_hints(operations).items() if name != "return"}
+    return document(operations(**rooms))
 
 
 def api(described: dict[str, Any]) -> str:

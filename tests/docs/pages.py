@@ -7,7 +7,7 @@ A page's blocks are, by what stands behind the three backticks:
 * any language with title="FILE": that file, written there before what follows is run.
 * `python` without a title: run there, too.
 * `sh`: not run here, as it needs root, other devices, or long. The command line's own parser reads the gossipfl in it.
-* `text`, `toml`, `yaml`, …: to be looked at.
+* `text`, `toml`, `yaml`, …, or nothing: to be looked at.
 
 A file beside the page that it links to is there as well.
 
@@ -24,7 +24,9 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from collections.abc import Iterator
+from itertools import chain, repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,11 +34,15 @@ ROOT = Path(__file__).parents[2]
 PAGES = {str(path.relative_to(ROOT)): path for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]}
 """By their paths from the root of the repository."""
 BLOCK = re.compile(r"^( *)```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-LANGUAGES = {"console", "python", "sh", "text", "toml", "yaml", "json"}
-SECONDS = 400.0
-"""For a page."""
+LANGUAGES = {"", "console", "python", "sh", "text", "toml", "yaml", "json"}
+SECONDS = 900.0
+"""For a page, on a busy machine."""
+PATIENCE = 15.0
+"""Seconds that a daemon is given to stop."""
 YOURS = "/home/you"
 """What the home is called in what is shown."""
+FILES = ("cat > ", "python - <<")
+"""How commands begin that take a block as a file."""
 END = "\x1e"
 """Written after the output of each command, before its exit status."""
 NUMBER = r"[-−]?\d[\d.,]*(?:e[-+]\d+)?(?: (?:[µm]?s|min|h|[kMG]?B)\b)?"
@@ -77,9 +83,9 @@ def commands(page: str) -> list[Command]:
     found: list[Command] = []
     for block in blocks(page):
         if block.title:
-            found.append(Command(f"cat > {block.title} <<'END OF FILE'\n{block.text}END OF FILE", []))
+            found.append(Command(f"{FILES[0]}{block.title} <<'END OF FILE'\n{block.text}END OF FILE", []))
         elif block.language == "python":
-            found.append(Command(f"python - <<'END OF FILE'\n{block.text}END OF FILE", []))
+            found.append(Command(f"{FILES[1]}'END OF FILE'\n{block.text}END OF FILE", []))
         elif block.language == "console":
             found += _prompted(block.text)
     return found
@@ -116,14 +122,17 @@ def run(page: list[Command], home: Path) -> list[Done]:
 
 
 def _end(shell: subprocess.Popen[bytes]) -> None:
+    """End what is left of its group: gracefully, if it takes no longer than PATIENCE."""
     for kind in (signal.SIGTERM, signal.SIGKILL):
+        deadline = time.monotonic() + PATIENCE
         try:
             os.killpg(shell.pid, kind)
-            shell.wait(10)
+            while time.monotonic() < deadline:
+                shell.poll()
+                os.killpg(shell.pid, 0)
+                time.sleep(0.05)
         except ProcessLookupError:
             return
-        except subprocess.TimeoutExpired:
-            pass
 
 
 def looks_like(shown: list[str], output: list[str]) -> bool:
@@ -150,22 +159,20 @@ def bring(page: Path, home: Path) -> None:
 
 def _rewritten(page: str, home: Path) -> str:
     """The page, with what its commands print now."""
-    prompted = commands(page)
-    printed = iter(run(prompted, home))
-    done = {id(command): next(printed, Done(-1, ["(not run)"])) for command in prompted}
-    of_console = iter([command for command in prompted if not command.text.startswith(("cat > ", "python - <<"))])
+    ran = commands(page)
+    outcomes = chain(run(ran, home), repeat(Done(-1, ["(not run)"])))
+    done = ((command, one) for command, one in zip(ran, outcomes, strict=False) if not command.text.startswith(FILES))
 
     def rewrite(found: re.Match[str]) -> str:
         if found[2] != "console":
             return found[0]
         lines = []
         for _ in _prompted(textwrap.dedent(found[4])):
-            command = next(of_console)
-            status, output = done[id(command)]
+            command, (status, output) = next(done)
             if status:
                 print(f"exit status {status}: {command.text}", file=sys.stderr)
-            keep = not command.shown or looks_like([line for line in command.shown if line.strip()], output)
-            lines += ["$ " + command.text.replace("\n", "\n> "), *(command.shown if keep and command.shown else output)]
+            same = looks_like([line for line in command.shown if line.strip()], output)
+            lines += ["$ " + command.text.replace("\n", "\n> "), *(command.shown if same else output)]
         return f"{found[1]}```console\n{textwrap.indent(chr(10).join(lines), found[1])}\n{found[1]}```"
 
     return BLOCK.sub(rewrite, page)

@@ -13,6 +13,8 @@ import pytest
 
 from bench.__main__ import BENCHMARKS
 from gossipfl import completion
+from gossipfl_nodes.daemon.config import KEYS, SECTIONS
+from gossipfl_nodes.observing import metrics as observing
 from tests.docs.pages import LANGUAGES, PAGES, ROOT, blocks, bring, commands, looks_like, run
 
 QUICK = {"docs/topologies.md", "docs/reference/wire.md"}
@@ -67,6 +69,12 @@ def test_what_the_text_names_is_there(name: str, parsers: dict[str, argparse.Arg
     assert set(re.findall(r"`make ([a-z]+)", text)) <= targets
     for path in re.findall(r"\btests/[\w/.]+\w", text):
         assert (ROOT / path).exists(), path
+    sections = "|".join(section for section in SECTIONS if section)
+    keys = re.findall(rf"(?<![\w./-])(?:{sections})\.(?!py\b|md\b|toml\b|token\b)[a-z_]+\b", text)
+    assert set(keys) <= {*KEYS, "network.loss"}  # the simulator's
+    metrics = set(re.findall(r'"(gossipfl_\w+)"', Path(observing.__file__).read_text()))
+    named = re.findall(r"(?<![\w./-])gossipfl_(?!topology|nodes|sims)[a-z_]+\b", text)
+    assert {name.removesuffix("_total") for name in named} <= metrics
 
 
 def test_every_command_shows_examples_that_it_can_read(parsers: dict[str, argparse.ArgumentParser]) -> None:

@@ -56,7 +56,9 @@ def join(graph: Graph, gateways: Sequence[int] = ()) -> Joined:
         now = replace(graph, edges=np.array(edges, dtype=np.int64).reshape(-1, 2), directed=False, weights=None)
         for part in parts[:-1]:
             links = _links(now, part, gateways)
-            what = f"node {shown(graph.labels[part[0]])}, which had none" if len(part) == 1 else f"a part of {len(part)}"
+            what = (
+                f"node {shown(graph.labels[part[0]])}, which had none" if len(part) == 1 else f"a part of {len(part)}"
+            )
             notes.append(note(len(links), "link", f"added for {what}", _edge(graph, links[0])))
             edges += [(min(pair), max(pair)) for pair in links]
     added = np.array(sorted(set(edges) - before), dtype=np.int64).reshape(-1, 2)

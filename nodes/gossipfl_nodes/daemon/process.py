@@ -63,22 +63,9 @@ class TaskProcess:
         # What loading the data took goes back to the device, 2 MB of a small task's 24.
         tidy = {"MALLOC_TRIM_THRESHOLD_": "65536"}
         task, memory = self._task, os.memfd_create("gossipfl")
-        command = [
-            sys.executable,
-            "-m",
-            self._module,
-            str(memory),
-            task.name,
-            msgspec.json.encode(task.options).decode(),
-        ]
-        command += [
-            str(task.index),
-            str(task.count),
-            str(task.seed),
-            task.data,
-            "trains" if self._trains else "",
-            *map(str, self._files),
-        ]
+        command = [sys.executable, "-m", self._module, str(memory), task.name]
+        command += [msgspec.json.encode(task.options).decode(), str(task.index), str(task.count), str(task.seed)]
+        command += [task.data, "trains" if self._trains else "", *map(str, self._files)]
         self._memory = memory
         try:
             self._process = await trio.lowlevel.open_process(

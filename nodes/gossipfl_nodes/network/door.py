@@ -8,6 +8,7 @@ Knows places and sockets; who a peer is, Noise finds out behind it.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -15,6 +16,7 @@ from typing import Any, cast
 import trio
 from libp2p.abc import IListener, INetConn, INetStream, INetwork, INotifee, IRawConnection
 from libp2p.custom_types import THandler
+from libp2p.io.exceptions import ConnectionClosedError
 from libp2p.io.trio import TrioTCPStream
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.transport.tcp.tcp import TCP
@@ -28,7 +30,9 @@ from gossipfl_nodes.network.pnet import Cipher
 
 READ_AHEAD = 1 << 18
 """Bytes read from a socket at once. Noise asks for 2 bytes, then for the rest: a turn of the event loop each."""
-
+BUFFER = memoryview(bytearray(READ_AHEAD))
+"""What all sockets are read into. One for each read, cut to what came, leaves holes between the little that stays: the
+daemon's heap grew by 6 MiB an hour."""
 
 ESTABLISHED = 1
 """Of Linux's TCP states; it is the first byte of struct tcp_info."""
@@ -56,12 +60,26 @@ class Tap(TrioTCPStream):
         """The next bytes from the kernel, beyond those in `ahead`; empty where the connection has ended."""
         while True:
             await self.settle()
-            data = await super().read(min(READ_AHEAD, max(1, int(self.meter.room(trio.current_time())))))
-            self.meter.take(len(data), trio.current_time())
-            if self._cipher is None or not data:
+            async with self.read_lock:
+                came = await self._receive(max(1, int(self.meter.room(trio.current_time()))))
+                data = bytes(came) if self._cipher is None else self._cipher.decrypt(came)
+            self.meter.take(len(came), trio.current_time())
+            if data or not came:
                 return data
-            if data := self._cipher.decrypt(data):
-                return data
+
+    async def _receive(self, most: int) -> memoryview:
+        """Up to `most` bytes, which stay only until this task waits for something; none where there come no more."""
+        sock = self.stream.socket
+        while True:
+            try:
+                return BUFFER[: os.readv(sock.fileno(), [BUFFER[:most]])]
+            except BlockingIOError:
+                with contextlib.suppress(trio.ClosedResourceError):
+                    await trio.lowlevel.wait_readable(sock)  # type: ignore[arg-type]  # stubs of an older trio
+            except OSError as error:
+                if sock.fileno() < 0:  # closed at this end
+                    return BUFFER[:0]
+                raise ConnectionClosedError(f"reset by the other end: {error}", transport="tcp") from error
 
     async def write(self, data: bytes) -> None:
         """Send `data`."""

@@ -38,11 +38,11 @@ class Cipher:
             return nonce + self._out.encrypt(data)
         return self._out.encrypt(data)
 
-    def decrypt(self, data: bytes) -> bytes:
+    def decrypt(self, data: bytes | memoryview) -> bytes:
         """What `data` from the wire says; empty while the nonce is not complete."""
         if self._in is None:
             missing = NONCE_BYTES - len(self._nonce)
-            self._nonce, data = self._nonce + data[:missing], data[missing:]
+            self._nonce, data = self._nonce + bytes(data[:missing]), data[missing:]
             if len(self._nonce) < NONCE_BYTES:
                 return b""
             self._in = xsalsa20(self._key, self._nonce)

@@ -259,6 +259,7 @@ def test_a_folder_in_the_file_s_place_is_refused_by_name(file: Path) -> None:
 GIVEN = {
     "profile": "gateway",
     "control.listen": "[::1]:9445",
+    "control.readable": "true",
     "network.listen": "/ip4/127.0.0.1/tcp/7,/ip6/::1/tcp/7",
     "network.announce": "/ip4/203.0.113.7/tcp/7,/dns4/me.example/tcp/7",
     "network.bootstrap": "/ip4/192.0.2.7/tcp/9444/p2p/12D3KooWEwasxsUcPzd93Ydiwgxm7V3Th8RUVJ52twC38MKm1YmZ",

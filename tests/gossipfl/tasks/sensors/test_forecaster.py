@@ -164,7 +164,7 @@ def test_training_beats_as_it_is_and_the_own_model(city: Path, model: str) -> No
     together = task(city, 0, 1, model=model)
     vector = together.initial()
     before = together.evaluate(vector)["shared_rmse_15min"]
-    together.train(vector, 150 if model == "gru" else 3000, np.random.default_rng(0))
+    together.train(vector, 400 if model == "gru" else 3000, np.random.default_rng(0))
     after = together.evaluate(vector)
     assert after["shared_rmse_15min"] < 0.97 * before
     assert after["rmse_15min"] < 1.005 * min(after["shared_rmse_15min"], after["own_rmse_15min"])
