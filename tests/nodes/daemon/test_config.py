@@ -345,9 +345,7 @@ def test_what_is_no_pair_is_refused(file: Path, text: str) -> None:
 
 def test_paths_in_the_file_are_meant_from_its_folder(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
-    file.write_text(
-        '[task]\nname = "own.py:factory"\ndata = "readings.csv"\n[gossip]\ntopology = "neighbours.json"\n'
-    )
+    file.write_text('[task]\nname = "own.py:factory"\ndata = "readings.csv"\n[gossip]\ntopology = "neighbours.json"\n')
     config = load(file, {}, {}).config
     assert config.task.name == f"{tmp_path}/own.py:factory"
     assert config.task.data == f"{tmp_path}/readings.csv"
