@@ -31,21 +31,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     speeds[17, 2] = np.nan
     np.savetxt(city / "speeds.csv", speeds, "%.2f", ",", header=",".join(SENSORS), comments="")
     files = ["--sensors", str(city / "sensors.csv"), "--graph", str(city / "roads.edges")]
-    assert (
-        init(
-            [
-                *files,
-                "--data",
-                str(city / "speeds.csv"),
-                "--gateways",
-                "e",
-                "--gossip.interval",
-                "300",
-                str(city / "fleet"),
-            ]
-        )
-        == Exit.OK
-    )
+    files += ["--data", str(city / "speeds.csv"), "--gateways", "e", "--gossip.interval", "300"]
+    assert init([*files, str(city / "fleet")]) == Exit.OK
     return city / "fleet"
 
 
