@@ -148,7 +148,7 @@ def build(scenario: Scenario, seed: int, trace: IO[str] | None = None, wiring: W
     suits = scenario.gossip.steps or getattr(tasks[0], "steps", DEFAULT_STEPS)
     world = World(
         tasks,
-        structs.replace(scenario.gossip, steps=suits),
+        structs.replace(scenario.gossip, steps=suits, topology=wiring.topology),
         link=scenario.network,
         seed=seed,
         roles=[wiring.role(index) for index in range(scenario.nodes)],

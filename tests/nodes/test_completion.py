@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from gossipfl import completion
-from gossipfl.cli import Exit
+from gossipfl.cli import Exit, spoken
 from tests.nodes.support import gossipfl
 
 LINES = [
     (["st"], {"status", "stop"}),
+    (["city", ""], {"init", "up", "rehearse"}),
+    (["city", "rehearse", "--cu"], {"--cut"}),
     (["topology", ""], {"list", "show", "measure", "compare", "set"}),
     (["log-level", ""], {"debug", "info", "warning", "error"}),
     (["completion", ""], set(completion.SHELLS)),
@@ -78,7 +80,7 @@ def test_every_command_and_each_of_its_options_is_in_each_script(scripts: Path, 
     script = (scripts / shell).read_text()
     found = completion.parsers()
     assert set(found) == {
-        point.name for point in distribution("gossipfl").entry_points.select(group="gossipfl.commands")
+        spoken(point) for point in distribution("gossipfl").entry_points.select(group="gossipfl.commands")
     }
     for name, parser in found.items():
         assert name in script

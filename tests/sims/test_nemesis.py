@@ -414,6 +414,13 @@ def test_a_one_way_partition_lets_answers_through() -> None:
     assert not {(other, one) for one, other in blocked} & blocked
 
 
+def test_a_partition_between_machines_that_are_named() -> None:
+    run = a_run(ft.Partition(at=10.0, lasts=10.0, first=(1, 4)))
+    run.world.run(12.0)
+    blocked = {pair for pair in itertools.permutations(range(6), 2) if run.world.network.blocks(*pair)}
+    assert blocked == {(a, b) for a, b in itertools.permutations(range(6), 2) if (a in (1, 4)) != (b in (1, 4))}
+
+
 # --- chaos
 
 

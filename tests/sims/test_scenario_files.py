@@ -212,6 +212,8 @@ BAD: list[tuple[str, int | None, str]] = [
     (CRASH + "lasts = 60", 4, "faults[0].lasts: it would end after the faulty phase, at 61; that ends at 60"),
     (CRASH + "nodes = 17", 4, "faults[0].nodes: 17 nodes; there are 16"),
     (CRASH + "nodes = [3, 16]", 4, "faults[0].nodes: there is no node 16; there are 0 to 15"),
+    ("[[faults]]\nkind = 'partition'\nat = 1\nfirst = [3, 16]", 4,
+     "faults[0].first: there is no node 16; there are 0 to 15"),
     ("[devices]\nslow = 17", 2, "devices.slow: 17 nodes; there are 16"),
     (2 * "[[faults]]\nkind = 'weather'\nat = 1\nlasts = 5\n", 5,
      "faults[1]: it overlaps with faults[0], a weather from 1 to 6, and there is one network"),

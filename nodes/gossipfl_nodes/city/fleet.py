@@ -35,8 +35,8 @@ from gossipfl_topology.graph import Graph
 
 TASK = "sensors"
 NEIGHBOURS = "neighbours.json"
-INTERVAL = 300
-"""Seconds between two publishes: readings come every five minutes, and there is little news in between."""
+INTERVAL = 600
+"""Seconds between two publishes: readings come every five minutes, and a radio's bytes are dear."""
 MOMENTUM = "none"
 """The task's steps are large: with the quasi-global momentum that suits others, twelve sensors of a city diverged."""
 BEGIN = 16

@@ -9,7 +9,7 @@ import pytest
 
 from gossipfl.errors import LocalError
 from gossipfl.protocol.settings import Settings
-from gossipfl_nodes.daemon.config import KEYS, PROFILES, Config, load, template
+from gossipfl_nodes.daemon.config import KEYS, PROFILES, Config, anchored, load, template
 
 
 def refusal(
@@ -290,7 +290,8 @@ GIVEN = {
 def test_the_written_file_gives_back_every_value_that_it_was_made_from(file: Path) -> None:
     assert set(GIVEN) == set(KEYS), "this test covers every key"
     file.write_text(template(GIVEN), encoding="utf-8")
-    from_file, from_flags = load(file, {}, {}), load(Path("/nonexistent"), {}, GIVEN)
+    flags = {path: anchored(path, value, file.parent) for path, value in GIVEN.items()}
+    from_file, from_flags = load(file, {}, {}), load(Path("/nonexistent"), {}, flags)
     assert from_file.config == from_flags.config
     assert set(from_file.origins.values()) == {str(file)}
 
@@ -340,3 +341,15 @@ def test_options_are_a_table_in_a_file_and_pairs_on_a_command_line(file: Path) -
 @pytest.mark.parametrize("text", ["train_hours", "=12", "a b=3", "train_hours=12,,x"])
 def test_what_is_no_pair_is_refused(file: Path, text: str) -> None:
     assert "allowed is NAME=VALUE" in refusal(file, flags={"task.options": text})
+
+
+def test_paths_in_the_file_are_meant_from_its_folder(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[task]\nname = "own.py:factory"\ndata = "readings.csv"\n[gossip]\ntopology = "neighbours.json"\n')
+    config = load(file, {}, {}).config
+    assert config.task.name == f"{tmp_path}/own.py:factory"
+    assert config.task.data == f"{tmp_path}/readings.csv"
+    assert config.gossip.topology == f"{tmp_path}/neighbours.json"
+    file.write_text('[task]\nname = "digits"\ndata = "/srv/data.npz"\n[gossip]\ntopology = "k-out:k=2"\n')
+    config = load(file, {}, {}).config
+    assert (config.task.name, config.task.data, config.gossip.topology) == ("digits", "/srv/data.npz", "k-out:k=2")

@@ -31,7 +31,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Path:
     speeds[17, 2] = np.nan
     np.savetxt(city / "speeds.csv", speeds, "%.2f", ",", header=",".join(SENSORS), comments="")
     files = ["--sensors", str(city / "sensors.csv"), "--graph", str(city / "roads.edges")]
-    assert init([*files, "--data", str(city / "speeds.csv"), "--gateways", "e", str(city / "fleet")]) == Exit.OK
+    files += ["--data", str(city / "speeds.csv"), "--gateways", "e", "--gossip.interval", "300"]
+    assert init([*files, str(city / "fleet")]) == Exit.OK
     return city / "fleet"
 
 
@@ -57,7 +58,8 @@ def test_calm_dead_and_cut_over_two_topologies(fleet: Path, tmp_path: Path) -> N
     assert runs["roads", "calm"]["metrics"]["own_rmse_15min"] == runs["roads", "cut"]["metrics"]["own_rmse_15min"]
     # The gateway of the hierarchy is the fleet's, and has most to send.
     hierarchy = runs["hierarchical", "calm"]["sensors"]
-    assert max(hierarchy, key=lambda one: one["sent_per_day"])["sensor"] == "e"
+    sent = {one["sensor"]: one["sent_per_day"] for one in hierarchy}
+    assert sent.pop("e") > 1.2 * max(sent.values())
     # While a and b are cut off, the parts drift; calm, they don't.
     assert _apart(runs["roads", "cut"]) > 1.2 * _apart(runs["roads", "calm"])
     text = page.read_text()
