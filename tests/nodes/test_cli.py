@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from gossipfl.cli import Exit
+from gossipfl.cli import Exit, spoken
 from tests.nodes.support import GENEROUS, Daemon, clean_environment, end, gossipfl, runs, wait_for
 
 COMMANDS = {"demo", "init", "run", "stop", "status", "peers", "id", "config"}
@@ -60,8 +60,8 @@ def one_line(text: str) -> str:
 def test_help_lists_every_command_with_a_summary_on_stdout() -> None:
     shown = gossipfl("--help")
     assert (shown.returncode, shown.stderr) == (Exit.OK, "")
-    listed = dict(re.findall(r"(?m)^  ([a-z-]+) +(\S.+)$", shown.stdout))
-    installed = {point.name for point in distribution("gossipfl").entry_points.select(group="gossipfl.commands")}
+    listed = dict(re.findall(r"(?m)^  ([a-z-]+(?: [a-z]+)?) {2,}(\S.+)$", shown.stdout))
+    installed = {spoken(point) for point in distribution("gossipfl").entry_points.select(group="gossipfl.commands")}
     assert set(listed) == installed
     assert set(listed) >= COMMANDS
     assert all(summary.endswith((".", ").")) for summary in listed.values())
