@@ -291,7 +291,7 @@ def test_an_impossible_argument_is_refused_with_what_is_allowed(arguments: list[
 
 def test_a_task_that_is_not_there_is_refused_before_anything_is_started(temporary: Path) -> None:
     refused = gossipfl("demo", "--task", "digit", TMPDIR=str(temporary))
-    assert refused.returncode == Exit.USAGE
+    assert refused.returncode == Exit.FAILED
     assert "did you mean 'digits'?" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert list(temporary.iterdir()) == []

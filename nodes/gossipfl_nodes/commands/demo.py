@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -108,11 +109,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     ):
         if not ok:
             parser.error(f"--{name} {getattr(given, name)}: allowed is {allowed}")
+    known = options_of(find(given.task))
     try:
-        given.gossip, given.options = _settings(given.gossip, given.task)
-        given.factory = load(given.task, given.options)
+        given.gossip, given.options = _settings(given.gossip, known)
     except LocalError as error:
         parser.error(str(error))
+    given.factory = load(given.task, given.options)
     try:
         given.wiring = wire(given.topology, given.nodes, given.seed)
     except TopologyError as error:
@@ -128,15 +130,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     return given
 
 
-def _settings(given: list[str], task: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """The keys of [gossip], and the options of the task, in a list of KEY=VALUE.
+def _settings(given: list[str], known: Collection[str]) -> tuple[dict[str, str], dict[str, Any]]:
+    """The keys of [gossip], and those options of the task that are `known`, in a list of KEY=VALUE.
 
     Raises:
         LocalError: neither, not for the demo to set, or a value that the daemons would refuse.
     """
     keys: dict[str, str] = {}
     options: dict[str, Any] = {}
-    known = options_of(find(task))
     for key, _, value in (text.partition("=") for text in given):
         path = f"gossip.{key}"
         if path in KEYS and path not in OWN_KEYS:
