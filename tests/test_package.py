@@ -63,7 +63,7 @@ def shipped() -> Iterator[str]:
     """Every file below the packages, as a wheel has it."""
     for room in ROOMS:
         for path in (ROOT / room).rglob("*"):
-            if path.is_file() and path.suffix != ".pyc":
+            if path.is_file() and "__pycache__" not in path.parts:
                 yield str(path.relative_to((ROOT / room).parent))
 
 
