@@ -40,8 +40,8 @@ def test_a_daemon_that_is_killed_goes_on_from_its_model_and_asks_nobody_for_one(
         daemon.start(*(["--record", str(daemon.home.path / "recording")] if index < 2 else []))
         daemons.append(daemon)
     victim = daemons[2]
-    for daemon in daemons:
-        daemon.wait_until(lambda status: status["metrics"].get("accuracy", 0) > 0.8, "an accuracy over .8")
+    for daemon in daemons:  # until it rises slowly: what is saved is up to an interval older than what is known
+        daemon.wait_until(lambda status: status["metrics"].get("accuracy", 0) > 0.87, "an accuracy over .87")
     last = victim.wait_until(lambda status: status["saved_at"], "it has saved")["saved_at"]
     before = victim.wait_until(lambda status: status["saved_at"] > last, "it saves again")
     victim.kill()
