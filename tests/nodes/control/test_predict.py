@@ -172,7 +172,8 @@ def test_a_task_that_dies_of_predicting_costs_only_that_answer(home: Path, make_
     before = daemon.wait_until(lambda status: status["steps"] > 0, "it learns")
     with pytest.raises(client.Refused, match="died of it"):
         ask(daemon, [[0.5] * 64])
-    assert daemon.events("the predicting process died")[0]["status"] == 3
+    (died,) = wait_for(lambda: daemon.events("the predicting process died"), "it is told of")
+    assert died["status"] == 3
     daemon.wait_until(lambda status: status["steps"] > before["steps"] + 20, "it goes on")
     assert daemon.stop() == 0
 
