@@ -69,12 +69,12 @@ class Page(HTMLParser):
                 self.loads.append(f"{tag} {name}={value}")
 
 
-def test_three_daemons_learn_and_the_result_and_the_report_tell_of_it(temporary: Path) -> None:
+def test_three_daemons_reach_a_target_and_the_result_and_the_report_tell_of_it(temporary: Path) -> None:
     result_file, report = temporary / "result.json", temporary / "report.html"
     shown = gossipfl(
-        "demo", "--nodes", "3", "--seconds", "12", "--seed", "5", "--json", result_file, "--html", report,
-        "--set", "codec=int4+top-k:0.5", "--set", "momentum=quasi-global",
-        seconds=120, TMPDIR=str(temporary),
+        "demo", "--nodes", "3", "--seconds", "90", "--until", "0.8", "--seed", "5", "--json", result_file,
+        "--html", report, "--set", "codec=int4+top-k:0.5", "--set", "momentum=quasi-global",
+        seconds=150, TMPDIR=str(temporary),
     )  # fmt: skip
     assert shown.returncode == Exit.OK, shown.stderr
     assert "Traceback" not in shown.stderr
@@ -96,8 +96,8 @@ def test_three_daemons_learn_and_the_result_and_the_report_tell_of_it(temporary:
     assert result["worst_accuracy"] == min(accuracies)
     assert result["local_only_accuracy"] < result["mean_accuracy"] <= 1, "together they learn more than each alone"
     assert result["local_only_accuracy"] < result["central_accuracy"] <= 1
-    assert 12 <= result["seconds"] < 30
-    assert result["seconds_to_target"] is None
+    assert 0 < result["seconds_to_target"] <= result["seconds"] < 90
+    assert result["mean_accuracy"] >= 0.8
     assert (result["seed"], result["task"], result["topology"]) == (5, "digits", "k-out")
     sent, received = (sum(node[f"bytes_{way}"] for node in nodes) for way in ("sent", "received"))
     assert math.isclose(sent, received, rel_tol=0.2), "what one says another hears"
@@ -119,7 +119,7 @@ def test_three_daemons_learn_and_the_result_and_the_report_tell_of_it(temporary:
 def test_a_killed_daemon_is_restarted_and_counted_and_a_given_home_is_kept(temporary: Path) -> None:
     kept = temporary / "homes"
     shown = gossipfl(
-        "demo", "--nodes", "3", "--seconds", "20", "--kill", "1", "--json", temporary / "r.json", "--home", kept,
+        "demo", "--nodes", "3", "--seconds", "40", "--kill", "1", "--json", temporary / "r.json", "--home", kept,
         seconds=120, TMPDIR=str(temporary),
     )  # fmt: skip
     assert shown.returncode == Exit.OK, shown.stderr
@@ -133,15 +133,7 @@ def test_a_killed_daemon_is_restarted_and_counted_and_a_given_home_is_kept(tempo
     assert listened == 4
 
 
-def test_a_target_that_is_reached_ends_the_demo_with_success_and_one_that_is_not_with_failure(temporary: Path) -> None:
-    shown = gossipfl(
-        "demo", "--nodes", "2", "--seconds", "60", "--until", "0.2", "--json", temporary / "r.json", seconds=120
-    )
-    assert shown.returncode == Exit.OK, shown.stderr
-    result = json.loads((temporary / "r.json").read_text())
-    assert 0 < result["seconds_to_target"] <= result["seconds"] < 60
-    assert result["mean_accuracy"] >= 0.2
-
+def test_a_target_that_is_not_reached_is_a_failure(temporary: Path) -> None:
     shown = gossipfl(
         "demo", "--nodes", "2", "--seconds", "3", "--until", "1.0", "--json", temporary / "r.json", seconds=120
     )
