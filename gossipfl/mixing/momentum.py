@@ -1,7 +1,7 @@
 """Quasi-global momentum (Lin et al., 2021): a model goes on a little in the direction that the mesh moved it.
 
     m ← (1 − c)·m + c·(x − last x)    once per publish interval, after the merges and before training
-    x ← x + β·m
+    x ← x + β·(1 − o)·m
 
 Local, and without a byte: what neighbours sent is in x. It needs no memory either. A moving average of the same models,
 x̄ ← x̄ + c·(x − x̄), is kept anyway, to be served, and summed by parts m is c·(x − x̄), with x̄ before it takes in x:
@@ -9,6 +9,11 @@ x̄ ← x̄ + c·(x − x̄), is kept anyway, to be served, and summed by parts 
     m = c·Σₖ (1 − c)ᵏ·(xₜ₋ₖ − xₜ₋ₖ₋₁) = c·(xₜ − c·Σₖ (1 − c)ᵏ·xₜ₋₁₋ₖ)
 
 As in the paper, what momentum did itself is part of the way that it looks back on: a steady one gets 1/(1 − β) as long.
+
+The paper has rounds, and there o = 0. Without them, neighbours have moved on by the time that they are merged, so that
+of a steady drift v a part o comes with the merges already. Were β·v added to that, a drift of β ≥ 1 − o would feed
+itself: v = o·v + β·v. The age of a model, the local steps in it, takes part in every merge as a coordinate does, and
+who trains adds to it, so 1 − o is known without a model: own steps per interval, by how much the age grows in one.
 """
 
 from __future__ import annotations
@@ -16,10 +21,9 @@ from __future__ import annotations
 STRATEGIES = ("none", "quasi-global")
 """By the name that a configuration uses."""
 BETA = 0.5
-"""Steps at most twice as long. 0.65 learns still faster from the same bytes, 0.8 no longer; a task's own step size must
-bear it."""
+"""Steps at most twice as long, which a task's own step size must bear."""
 
 
-def push(strategy: str, c: float) -> float:
-    """By how much of x − x̄ to move x, where the average x̄ takes in x with the weight `c`."""
-    return BETA * c if strategy == "quasi-global" else 0.0
+def push(strategy: str, c: float, own: float) -> float:
+    """By how much of x − x̄ to move x, where the average x̄ takes in x with the weight `c`, and 1 − o is `own`."""
+    return BETA * c * own if strategy == "quasi-global" else 0.0

@@ -128,9 +128,12 @@ class Replica(Lender):
             self.age += weight * n / self.x.size * (age - self.age)
         return distance, REFUSE_RADII * radius, weight
 
-    def end_interval(self, momentum: str) -> None:
-        """Take the merged model into the served one, and go on with `momentum`; once per publish interval."""
-        self.served.add(self._own(), momentum)
+    def end_interval(self, momentum: str, own: float) -> None:
+        """Take the merged model into the served one, and go on with `momentum`; once per publish interval.
+
+        `own` is the part of the model's progress that comes from this node's own training, not with merges.
+        """
+        self.served.add(self._own(), momentum, own)
 
     def rebase(self, snapshots: list[Told], age: float) -> None:
         """Take up the mesh's model from its peers' snapshots; see `gossipfl.model.rebase`."""

@@ -26,18 +26,30 @@ class Pace:
         """H̄: by how much the age grows in a publish interval, at least 1."""
         self.period = saved.period if saved else settings.interval
         """Seconds between two publishes."""
-        self._at, self._age = 0.0, 0.0
+        self._steps = float(settings.steps)
+        """Own steps in a publish interval."""
+        self._at, self._age, self._trained = 0.0, 0.0, 0
+
+    @property
+    def own(self) -> float:
+        """Of H̄, the part that is this node's own training; the rest comes with merges."""
+        return min(1.0, self._steps / self.progress)
 
     def begin(self, now: float, age: float) -> None:
         """Learning begins, at `age`."""
-        self._at, self._age = now, age
+        self._at, self._age, self._trained = now, age, 0
+
+    def trained(self, steps: int) -> None:
+        """`steps` of this node's own were added to its model."""
+        self._trained += steps
 
     def publish(self, now: float, age: float) -> None:
         """A model of `age` is published."""
         if now > self._at:
             self.period += SMOOTHING * (now - self._at - self.period)
         self.progress = max(1.0, self.progress + SMOOTHING * (max(0.0, age - self._age) - self.progress))
-        self._at, self._age = now, age
+        self._steps += SMOOTHING * (self._trained - self._steps)
+        self._at, self._age, self._trained = now, age, 0
 
     def welcome(self) -> float:
         """The most publishes per second that a neighbour sends here, however fast it is."""

@@ -240,7 +240,7 @@ class Peer(State):
         self._links.keep(now)
         self.reach.look(now)
         self._exchange.agree(now)
-        self.replica.end_interval(self.settings.momentum)
+        self.replica.end_interval(self.settings.momentum, self.pace.own)
         self._train(now)
         self.emit(ev.SetTimer(PUBLISH, self.settings.interval * self.rng.uniform(0.9, 1.1)))
 
@@ -272,6 +272,7 @@ class Peer(State):
             if self.settings.rate_correction:
                 delta = delta * np.float32(self.correction())
             self.replica.add_training(delta, steps)
+            self.pace.trained(steps)
         except LocalError as error:
             self.emit(ev.Failed(str(error)))
         self._publish(now)

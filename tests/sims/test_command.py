@@ -39,7 +39,7 @@ def sim(capfd: pytest.CaptureFixture[str]) -> Sim:
 
 def plant(patch: pytest.MonkeyPatch) -> None:
     """The served average takes in more than there is."""
-    patch.setattr(Served, "add", lambda self, x, _: self._own().__iadd__(np.float32(1.5) * (x - self.x)))
+    patch.setattr(Served, "add", lambda self, x, *_: self._own().__iadd__(np.float32(1.5) * (x - self.x)))
 
 
 # --- list

@@ -37,8 +37,6 @@ TASK = "sensors"
 NEIGHBOURS = "neighbours.json"
 INTERVAL = 600
 """Seconds between two publishes: readings come every five minutes, and a radio's bytes are dear."""
-MOMENTUM = "none"
-"""The task's steps are large: with the quasi-global momentum that suits others, twelve sensors of a city diverged."""
 BEGIN = 16
 """Addresses that a device begins from at the most; peers tell each other about the rest."""
 OWN_KEYS = (
@@ -148,7 +146,6 @@ def _device_config(plan: Plan, number: int, ids: list[str]) -> dict[str, str]:
         "gossip.topology": NEIGHBOURS,
         "gossip.role": role,
         "gossip.interval": str(INTERVAL),
-        "gossip.momentum": MOMENTUM,
     }
     keys = {path: value for path, value in plan.keys.items() if path != "profile" or role == "sensor"}
     return given | keys

@@ -67,10 +67,10 @@ def test_who_begins_anew_has_no_direction() -> None:
     replica = Replica(flat(8), full_of(0.0))
     for _ in range(3):
         replica.add_training(full_of(1.0), 1)
-        replica.end_interval("quasi-global")
+        replica.end_interval("quasi-global", 1.0)
     assert (replica.x > 3).all()
     replica.restart(full_of(0.0))
-    replica.end_interval("quasi-global")
+    replica.end_interval("quasi-global", 1.0)
     assert (replica.x == full_of(0.0)).all()
 
 

@@ -129,13 +129,13 @@ def test_the_radius_is_that_of_the_model_and_a_floor(size: int, scale: float) ->
 def test_a_restart_forgets_all_but_personal_values() -> None:
     r = Replica(WITH_HEAD, full_of(1, 6))
     r.add_training(full_of(1, 6), 20)
-    r.end_interval("quasi-global")
+    r.end_interval("quasi-global", 1.0)
     y = full_of(5, 4)
     r.restart(y)
     assert (r.full() == vector(5, 5, 5, 2, 2, 5)).all()
     assert (r.full_served() == r.full()).all()
     assert r.age == 0
-    r.end_interval("quasi-global")
+    r.end_interval("quasi-global", 1.0)
     r.add_training(full_of(1, 6), 20)
     assert (y == 5).all()
 
