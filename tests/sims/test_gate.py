@@ -96,7 +96,7 @@ def training_overwrites_merges(patch: pytest.MonkeyPatch) -> None:
 
 def served_overshoots(patch: pytest.MonkeyPatch) -> None:
     """The served average takes in more than there is."""
-    patch.setattr(Served, "add", lambda self, x, _: self._own().__iadd__(np.float32(1.5) * (x - self.x)))
+    patch.setattr(Served, "add", lambda self, x, *_: self._own().__iadd__(np.float32(1.5) * (x - self.x)))
 
 
 def ages_are_believed(patch: pytest.MonkeyPatch) -> None:
