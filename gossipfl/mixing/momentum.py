@@ -11,9 +11,9 @@ x̄ ← x̄ + c·(x − x̄), is kept anyway, to be served, and summed by parts 
 As in the paper, what momentum did itself is part of the way that it looks back on: a steady one gets 1/(1 − β) as long.
 
 The paper has rounds, and there o = 0. Without them, neighbours have moved on by the time that they are merged, so that
-of a steady drift v a part o comes with the merges already. Were β·v added to that, a drift of β ≥ 1 − o would feed
-itself: v = o·v + β·v. The age of a model, the local steps in it, takes part in every merge as a coordinate does, and
-who trains adds to it, so 1 − o is known without a model: own steps per interval, by how much the age grows in one.
+of a steady drift v a part o comes with the merges already. With all of β·v on top of that, a drift feeds itself where
+β ≥ 1 − o. A model's age, the local steps in it, takes part in every merge as a coordinate does, and training adds to
+it, so 1 − o is known from numbers: own steps per interval, divided by what the age grows in one.
 """
 
 from __future__ import annotations

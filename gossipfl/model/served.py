@@ -42,8 +42,11 @@ class Served(Lender):
         """x̄, lent, and how many models went into it."""
         return self.lend(), self.count
 
-    def add(self, x: Vector, momentum: str, own: float = 1.0) -> None:
-        """Take in the model at the end of a publish interval, and give it momentum (`gossipfl.mixing.momentum`)."""
+    def add(self, x: Vector, momentum: str, own: float) -> None:
+        """Take in the model at the end of a publish interval, and give it `momentum`, with 1 − o as `own`.
+
+        See `gossipfl.mixing.momentum`.
+        """
         self.count += 1
         c = max(SLOWEST, min(1.0, (GAMMA + 1) / (self.count + GAMMA)))
         self._kernel.follow(self._own(), x, c, push(momentum, c, own))

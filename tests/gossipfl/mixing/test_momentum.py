@@ -24,7 +24,7 @@ def test_a_quadratic_is_minimised_all_the_same(pull: float, seed: int) -> None:
     served = Served(x)
     for _ in range(1000):
         x -= np.float32(pull) * x
-        served.add(x, "quasi-global")
+        served.add(x, "quasi-global", 1.0)
     assert np.abs(x).max() < 0.05
 
 
@@ -37,13 +37,13 @@ def test_it_is_what_the_paper_says(size: int, seed: int) -> None:
     served = Served(x)
     for turn in range(40):  # until c stays as it is
         x += noise(size, turn, 0.1)
-        served.add(x, "none")
+        served.add(x, "none", 1.0)
     c, average, m = SLOWEST, served.x.astype(np.float64), None
     exact = last = x.astype(np.float64)
     for turn in range(10):
         moved = noise(size, seed + turn + 1, 0.1)
         x += moved
-        served.add(x, "quasi-global")
+        served.add(x, "quasi-global", 1.0)
         exact = exact + moved
         m = c * (exact - average) if m is None else (1 - c) * m + c * (exact - last)
         last = exact
@@ -58,7 +58,7 @@ def test_on_a_steady_way_steps_are_so_much_longer(strategy: str) -> None:
     for _ in range(200):
         before = x.copy()
         x += np.float32(0.01)
-        served.add(x, strategy)
+        served.add(x, strategy, 1.0)
     longer = 1.0 if strategy == "none" else 1 / (1 - BETA)
     assert np.allclose((x - before) / 0.01, longer, rtol=1e-3)
 

@@ -16,14 +16,14 @@ def weights(count: int) -> list[float]:
     served, found = Served(vector(0.0)), []
     for _ in range(count):
         before = float(served.x[0])
-        served.add(vector(before + 1.0), "none")
+        served.add(vector(before + 1.0), "none", 1.0)
         found.append(float(served.x[0]) - before)
     return found
 
 
 def test_the_first_model_is_taken_whole() -> None:
     served = Served(noise(5, 0))
-    served.add(noise(5, 1), "none")
+    served.add(noise(5, 1), "none", 1.0)
     assert (served.x == noise(5, 1)).all()
 
 
@@ -38,33 +38,33 @@ def test_weights_fall_to_a_tenth_and_stay_there() -> None:
 def test_the_average_is_among_its_models(models: list[float]) -> None:
     served = Served(vector(0.0))
     for model in models:
-        served.add(vector(model), "none")
+        served.add(vector(model), "none", 1.0)
     assert min(models) - 1e-3 <= served.x[0] <= max(models) + 1e-3
 
 
 def test_equal_models_are_a_fixed_point() -> None:
     served = Served(full_of(0.3))
     for _ in range(20):
-        served.add(full_of(0.3), "none")
+        served.add(full_of(0.3), "none", 1.0)
     assert (served.x == full_of(0.3)).all()
 
 
 def test_it_follows_a_model_that_moved_for_good() -> None:
     served = Served(vector(0.0))
     for _ in range(50):
-        served.add(vector(0.0), "none")
+        served.add(vector(0.0), "none", 1.0)
     for _ in range(50):
-        served.add(vector(1.0), "none")
+        served.add(vector(1.0), "none", 1.0)
     assert served.x[0] > 0.99
 
 
 def test_a_restart_forgets_and_the_next_model_counts_whole() -> None:
     served = Served(vector(0.0))
     for _ in range(50):
-        served.add(vector(9.0), "none")
+        served.add(vector(9.0), "none", 1.0)
     served.restart(vector(1.0))
     assert served.x[0] == 1.0
-    served.add(vector(2.0), "none")
+    served.add(vector(2.0), "none", 1.0)
     assert served.x[0] == 2.0
 
 
@@ -72,6 +72,6 @@ def test_the_average_is_its_own_array() -> None:
     x = noise(3)
     served = Served(x)
     x += 1
-    served.add(noise(3, 5), "none")
+    served.add(noise(3, 5), "none", 1.0)
     assert (x == noise(3) + 1).all()
     assert not np.shares_memory(served.x, x)
