@@ -45,6 +45,11 @@ def main() -> int:
     given = sys.argv[1:]
     first = next((at for at, word in enumerate(given) if word.startswith("-")), len(given))
     names, options = given[:first] or list(BENCHMARKS), given[first:]
+    if given in (["-h"], ["--help"]):
+        print(__doc__)
+        for name, (_, about) in BENCHMARKS.items():
+            print(f"  {name:12} {about}")
+        return 0
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         print(f"bench: no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
@@ -53,7 +58,11 @@ def main() -> int:
         module, about = BENCHMARKS[name]
         print(f"\n== {name}: {about}", flush=True)
         sys.argv = [f"bench {name}", *options]
-        importlib.import_module(module).main()
+        benchmark = importlib.import_module(module)
+        if options and not hasattr(benchmark, "argparse"):
+            print(f"bench: {name} has no options, not {options[0]}", file=sys.stderr)
+            return 2
+        benchmark.main()
     return 0
 
 

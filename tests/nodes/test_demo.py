@@ -88,7 +88,7 @@ def test_three_daemons_reach_a_target_and_the_result_and_the_report_tell_of_it(t
         assert set(node) >= NODE_KEYS
         assert 0 <= node["accuracy"] <= 1
         assert (node["peers"], node["restarts"]) == (2, 0)
-        assert node["merges"] > 5
+        assert node["merges"] > 0
         assert node["bytes_sent"] > 1000
         assert node["bytes_received"] > 1000
     accuracies = [node["accuracy"] for node in nodes]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import struct
 
+import numpy as np
 from Crypto.Cipher import Salsa20
 
 NONCE_BYTES = 24
@@ -18,6 +19,7 @@ SIGMA = b"expand 32-byte k"
 _WORDS, _FULL = struct.Struct("<8I"), 0xFFFFFFFF
 _COLUMNS = ((0, 4, 8, 12), (5, 9, 13, 1), (10, 14, 2, 6), (15, 3, 7, 11))
 _ROWS = ((0, 1, 2, 3), (5, 6, 7, 4), (10, 11, 8, 9), (15, 12, 13, 14))
+_REGISTERS = np.zeros(64, np.float32)
 
 
 class Cipher:
@@ -36,6 +38,7 @@ class Cipher:
             nonce = os.urandom(NONCE_BYTES)
             self._out = xsalsa20(self._key, nonce)
             return nonce + self._out.encrypt(data)
+        _clear_registers()
         return self._out.encrypt(data)
 
     def decrypt(self, data: bytes | memoryview) -> bytes:
@@ -46,12 +49,22 @@ class Cipher:
             if len(self._nonce) < NONCE_BYTES:
                 return b""
             self._in = xsalsa20(self._key, self._nonce)
+        _clear_registers()
         return self._in.decrypt(data)
 
 
 def xsalsa20(key: bytes, nonce: bytes) -> Salsa20.Salsa20Cipher:
     """The stream of a 32-byte `key` and a 24-byte `nonce`."""
     return Salsa20.new(key=_hsalsa20(key, nonce[:16]), nonce=nonce[16:])
+
+
+def _clear_registers() -> None:
+    """Any sum in numpy: it ends with vzeroupper.
+
+    OpenSSL's ChaCha20-Poly1305, Noise's cipher, leaves the upper halves of the vector registers full where the processor
+    has AVX-512, and Salsa20 then takes four times as long (.33 for .08 s per 100 MB on a Zen 5).
+    """
+    np.add(_REGISTERS, _REGISTERS, out=_REGISTERS)
 
 
 def _hsalsa20(key: bytes, nonce: bytes) -> bytes:
