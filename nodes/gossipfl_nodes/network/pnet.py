@@ -61,8 +61,8 @@ def xsalsa20(key: bytes, nonce: bytes) -> Salsa20.Salsa20Cipher:
 def _clear_registers() -> None:
     """Any sum in numpy: it ends with vzeroupper.
 
-    OpenSSL's ChaCha20-Poly1305, Noise's cipher, leaves the upper halves of the vector registers full where the processor
-    has AVX-512, and Salsa20 then takes four times as long (.33 for .08 s per 100 MB on a Zen 5).
+    OpenSSL's ChaCha20-Poly1305, Noise's cipher, leaves the upper halves of the vector registers full where the
+    processor has AVX-512, and Salsa20 then takes four times as long (.33 for .08 s per 100 MB on a Zen 5).
     """
     np.add(_REGISTERS, _REGISTERS, out=_REGISTERS)
 
