@@ -40,8 +40,8 @@ class Forecaster:
         self.schema: Schema = network.schema
         self._fitted = -1
         """The feed's version that the own model was fitted on."""
-        self._weighed: tuple[Vector, float] | None = None
-        """The last vector that was weighed against the own model, and λ."""
+        self._weighed: tuple[Vector, Array] | None = None
+        """The last vector that was weighed against the own model, and λ for each step ahead."""
         self._recent = self._long_run = math.nan
 
     def initial(self) -> Vector:
@@ -56,13 +56,13 @@ class Forecaster:
         return self._network.train(vector, steps, rng)
 
     def evaluate(self, vector: Vector) -> dict[str, float]:
-        """RMSE and MAE up to each horizon; of the city's model and the own one alone; λ; and what new readings say.
+        """RMSE and MAE up to each horizon; of the city's model and the own one alone; λ's mean; what new readings say.
 
         `recent_loss` and `long_run_loss` are root mean squares of scaled errors on readings that were not trained on
         yet, and `drift` their ratio: above 1, things have become harder to foresee than they used to be.
         """
         found = {name: mean.value for name, mean in self.means(vector).items()}
-        found["own_weight"] = self._weight(vector)
+        found["own_weight"] = float(self._weights(vector).mean())
         if not math.isnan(self._recent):
             recent, long_run = math.sqrt(self._recent), math.sqrt(self._long_run)
             found |= {"recent_loss": recent, "long_run_loss": long_run, "drift": recent / long_run if long_run else 1.0}
@@ -74,7 +74,7 @@ class Forecaster:
         if not len(test):
             return {}
         shared, alone = self._network.predict(vector, test.x), own.forecast(self._own(), test.x)
-        served = shared + np.float32(self._weight(vector)) * (alone - shared)
+        served = shared + self._weights(vector) * (alone - shared)
         found: dict[str, Mean] = {}
         for steps in HORIZONS:
             ahead = f"{self._minutes * steps:g}min"
@@ -112,7 +112,7 @@ class Forecaster:
     def _served(self, vector: Vector, x: Array) -> Array:
         """Scaled changes: the city's forecast, and λ of the way to the own one."""
         shared = self._network.predict(vector, x)
-        return shared + np.float32(self._weight(vector)) * (own.forecast(self._own(), x) - shared)
+        return shared + self._weights(vector) * (own.forecast(self._own(), x) - shared)
 
     def _own(self) -> own.Coefficients:
         """The own model, fitted on all that trains."""
@@ -121,11 +121,11 @@ class Forecaster:
             self._fitted, self._weighed = self._feed.version, None
         return self._coefficients
 
-    def _weight(self, vector: Vector) -> float:
+    def _weights(self, vector: Vector) -> Array:
         self._own()
         if self._weighed is None or not np.array_equal(self._weighed[0], vector):
             train = self._feed.train
-            found = own.weight(self._unseen, self._network.predict(vector, train.x), train.y)
+            found = own.weights(self._unseen, self._network.predict(vector, train.x), train.y)
             self._weighed = vector.copy(), found
         return self._weighed[1]
 

@@ -1,13 +1,15 @@
 """A sensor's own model, which never leaves it, and how far it is to be believed beside the city's.
 
 The own model is ridge regression from the windows' features to the changes (Hoerl, Kennard 1970): exact, of 180
-numbers, and by its prior close to "as it is" where the sensor has seen little. Served is the city's forecast and
-a weight λ in [0, 1] of the way to the own one, as in APFL (Deng et al. 2020), by stacking (Wolpert 1992; Breiman 1996):
-the λ that would have been best for windows that the own model had not seen, drawn towards a half.
+numbers, and by its prior close to "as it is" where the sensor has seen little. Served is, at each step ahead, the
+city's forecast and a weight λ of the way to the own one, as in APFL (Deng et al. 2020), by stacking (Wolpert 1992;
+Breiman 1996): the λ in [0, 1] that would have been best for windows that the own model had not seen, drawn towards a
+half; and of what that leaves to the city, a third is the own model's all the same.
 
 Both priors count PRIOR windows. A half, since a few hours tell little about which one will be better: at 12 h of Los
-Angeles traffic, what validation says about a sensor and what the test says are not correlated, and half of each hurts
-nobody.
+Angeles traffic, what validation says about a sensor and what the test says are not correlated. The third is an
+insurance, as other days than those that trained may come: of 207 sensors, no error was more than 1 % above the own
+model's after a day of data, where one was 10 % above without it, and the mean error is .02 to .03 mph larger.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ PRIOR = 300.0
 """Windows: a day of five-minute readings has 265."""
 FOLDS = 4
 UNDECIDED = 0.5
+INSURED = 1 / 3
+"""The least weight of the own model."""
 
 Coefficients = npt.NDArray[np.floating]
 """Shape (1 + features, outputs)."""
@@ -56,8 +60,8 @@ def unseen(windows: Windows) -> Array:
     return found
 
 
-def weight(own: Array, shared: Array, y: Array) -> float:
-    """λ, the weight of the own model.
+def weights(own: Array, shared: Array, y: Array) -> Array:
+    """λ, the weight of the own model at each step ahead, shape (outputs,), in [INSURED, 1].
 
     Args:
         own: its forecasts of windows that it was not fitted on, shape (n, outputs).
@@ -65,11 +69,12 @@ def weight(own: Array, shared: Array, y: Array) -> float:
         y: what came; NaN is unknown.
     """
     known = np.isfinite(y)
-    apart, missed = (own - shared)[known], (y - shared)[known]
-    if not (spread := float(apart @ apart)):
-        return UNDECIDED
-    best, n = float(apart @ missed) / spread, len(y)
-    return float(np.clip((n * best + PRIOR * UNDECIDED) / (n + PRIOR), 0, 1))
+    apart, missed = (np.where(known, value - shared, 0).astype(np.float64) for value in (own, y))
+    spread, n = (apart**2).sum(axis=0), len(y)
+    best = np.divide((apart * missed).sum(axis=0), spread, out=np.full(len(spread), UNDECIDED), where=spread > 0)
+    stacked = np.clip((n * best + PRIOR * UNDECIDED) / (n + PRIOR), 0, 1)
+    found: Array = (INSURED + (1 - INSURED) * stacked).astype(np.float32)
+    return found
 
 
 def _with_one(x: Array) -> Coefficients:

@@ -108,7 +108,7 @@ def test_an_untrained_model_says_as_it_is(city: Path, monkeypatch: pytest.Monkey
     for steps in HORIZONS:
         cut = np.lib.stride_tricks.sliding_window_view(series, STEPS_IN + steps)
         errors[steps] = (cut[:, STEPS_IN:] - cut[:, STEPS_IN - 1 : STEPS_IN]).ravel()
-    monkeypatch.setattr(forecaster, "_weight", lambda _: 0.0)
+    monkeypatch.setattr(forecaster, "_weights", lambda _: np.float32(0))
     found = forecaster.evaluate(forecaster.initial())
     for steps in HORIZONS:
         assert found[f"rmse_{5 * steps}min"] == pytest.approx(np.sqrt(np.mean(errors[steps] ** 2)), rel=1e-4)
@@ -167,7 +167,8 @@ def test_training_beats_as_it_is_and_the_own_model(city: Path, model: str) -> No
     together.train(vector, 400 if model == "gru" else 3000, np.random.default_rng(0))
     after = together.evaluate(vector)
     assert after["shared_rmse_15min"] < 0.97 * before
-    assert after["rmse_15min"] < 1.005 * min(after["shared_rmse_15min"], after["own_rmse_15min"])
+    assert after["rmse_15min"] < after["own_rmse_15min"]
+    assert after["rmse_15min"] < 1.01 * after["shared_rmse_15min"], "what the own model's third costs"
 
 
 # --- new readings
@@ -219,6 +220,6 @@ def test_new_readings_are_forecast_before_they_are_learnt(city: Path) -> None:
 @pytest.mark.skipif(not LOS_LOOP.is_dir(), reason="the Los Angeles traffic is not at ../shared/data/los-loop")
 def test_as_it_is_has_the_known_error_on_real_traffic(monkeypatch: pytest.MonkeyPatch) -> None:
     forecaster = task(LOS_LOOP, 0, 1, train_hours=12)
-    monkeypatch.setattr(forecaster, "_weight", lambda _: 0.0)
+    monkeypatch.setattr(forecaster, "_weights", lambda _: np.float32(0))
     found = forecaster.evaluate(forecaster.initial())
     assert found["rmse_15min"] == pytest.approx(5.539, abs=1e-3)

@@ -52,23 +52,29 @@ def test_what_is_unseen_was_fitted_on_nothing_that_overlaps() -> None:
     assert not np.allclose(before, after, atol=1e-2)
 
 
-def test_the_weight_is_the_best_one_drawn_towards_a_half() -> None:
+def test_each_step_has_the_best_weight_drawn_towards_a_half_and_at_least_what_is_insured() -> None:
     rng = np.random.default_rng(0)
     n = 3000
-    own_ones, shared = rng.standard_normal((2, n, 12)).astype(np.float32)
-    for best in (0.0, 0.3, 1.0):
-        y = shared + np.float32(best) * (own_ones - shared)
-        expected = (n * best + own.PRIOR * 0.5) / (n + own.PRIOR)
-        assert own.weight(own_ones, shared, y) == pytest.approx(expected, abs=1e-4)
-    assert own.weight(own_ones, own_ones, y) == 0.5
+    own_ones, shared = rng.standard_normal((2, n, 3)).astype(np.float32)
+    best = np.array([0.0, 0.3, 1.0], np.float32)
+    y = shared + best * (own_ones - shared)
+    expected = own.INSURED + (1 - own.INSURED) * (n * best + own.PRIOR * 0.5) / (n + own.PRIOR)
+    assert own.weights(own_ones, shared, y) == pytest.approx(expected, abs=1e-4)
+    undecided = own.INSURED + (1 - own.INSURED) * 0.5
+    assert own.weights(own_ones, own_ones, y) == pytest.approx([undecided] * 3)
+    y[:, 1] = np.nan
+    assert own.weights(own_ones, shared, y) == pytest.approx([expected[0], undecided, expected[2]], abs=1e-4)
 
 
 @given(st.integers(1, 60), st.integers(0, 2**32 - 1), st.floats(0.01, 100))
-def test_a_weight_is_never_outside_of_0_and_1(n: int, seed: int, size: float) -> None:
+def test_a_weight_is_never_below_what_is_insured_nor_above_1(n: int, seed: int, size: float) -> None:
     rng = np.random.default_rng(seed)
     ones, shared, y = (size * rng.standard_cauchy((3, n, 12))).astype(np.float32)
     y[rng.random(y.shape) < 0.3] = np.nan
-    assert 0 <= own.weight(ones, shared, y) <= 1
+    found = own.weights(ones, shared, y)
+    assert found.shape == (12,)
+    assert (found >= np.float32(own.INSURED)).all()
+    assert (found <= 1).all()
 
 
 @pytest.mark.parametrize("rows", [13, 14, 24, 30, 60])
