@@ -16,6 +16,9 @@ WIDTHS = (FEATURES, 32, STEPS_OUT)
 LEARNING_RATE = 1.0
 """Large, as inputs and targets are small; changes scaled to 1 would be stops from free flow."""
 BATCH = 64
+LONGEST = 0.1
+"""Norm of one step; a longer one is cut to it (Pascanu, Mikolov, Bengio 2013). Of a hundred steps one is longer, but a
+street of stop and go curves the loss five times as much as the median one, and would throw the model away."""
 
 
 class Network(Protocol):
@@ -60,7 +63,11 @@ class Residual:
             error = activations[-1] - data.y[rows]
             error[np.isnan(error)] = 0
             total += float(np.mean(error**2))
+            before = vector.copy()
             perceptron.descend(stack, activations, error * np.float32(2 / error.size), np.float32(LEARNING_RATE))
+            step = vector - before
+            if (length := float(np.linalg.norm(step))) > LONGEST:
+                np.add(before, np.float32(LONGEST / length) * step, out=vector)
         return Progress(steps, steps * BATCH, total / steps)
 
     def predict(self, vector: Vector, inputs: Array) -> Array:

@@ -159,6 +159,19 @@ def test_inputs_of_another_shape_are_refused(city: Path, shape: Sequence[int]) -
         task(city).predict(task(city).initial(), np.full((1, 12), np.nan, np.float32))
 
 
+def test_a_street_of_stop_and_go_does_not_throw_the_model_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gossipfl.tasks.sensors.networks.LEARNING_RATE", 2.0)  # what momentum makes of it
+    rng = np.random.default_rng(0)
+    stops = rng.random((cities.A_DAY, 1)) < 0.5
+    values = np.where(stops, 3, 65).astype(np.float32)
+    jerky = task(cities.write(tmp_path / "city.csv", values), 0, 1)
+    vector = jerky.initial()
+    before = jerky.evaluate(vector)["shared_rmse_15min"]
+    jerky.train(vector, 2000, rng)
+    assert np.isfinite(vector).all()
+    assert jerky.evaluate(vector)["shared_rmse_15min"] < before
+
+
 @pytest.mark.parametrize("model", ["mlp", "gru"])
 def test_training_beats_as_it_is_and_the_own_model(city: Path, model: str) -> None:
     together = task(city, 0, 1, model=model)
