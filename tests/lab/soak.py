@@ -90,9 +90,7 @@ def soak(disturbed: Mesh, calm: Mesh, seconds: float) -> Found:
 def warm_up(disturbed: Mesh) -> None:
     """Kill one after the other until a witness remembers as much as it ever will."""
     for kill in range(WARM_UP):
-        victim = disturbed.daemons[WITNESSES + kill % (NODES - WITNESSES)]
-        victim.kill()
-        victim.start()
+        _kill(disturbed, WITNESSES + kill % (NODES - WITNESSES))
         time.sleep(WARM_UP_EVERY)
 
 
